@@ -1,0 +1,1 @@
+"""Osong screens molecules against proteins."""

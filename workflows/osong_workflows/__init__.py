@@ -1,0 +1,1 @@
+"""Plans, runners and campaigns: everything between a request and its result folder."""
