@@ -1,0 +1,162 @@
+"""`Target`: a receptor with its box, made from a file, by name, or loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from osong.box import Box
+from osong.errors import BoxError, InputError
+from osong.receptor.archive import is_archive, load_archive, save_archive
+from osong.receptor.model import Receptor
+from osong.receptor.named import named_names, named_receptor
+from osong.receptor.pdbqt import read_pdbqt, receptor_to_pdbqt
+from osong.receptor.report import Change, PreparationReport
+
+__all__ = ["Target"]
+
+_REACH_ANGSTROM: Final = 4.0
+"""A ligand atom in the box and a receptor atom this far outside it can just touch."""
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """A receptor with the box to search in.
+
+    Attributes
+    ----------
+    receptor
+        The prepared receptor.
+    box
+        Where to search.
+    name
+        What results call it.
+    report
+        Every change from the file to the receptor.
+    """
+
+    receptor: Receptor
+    box: Box
+    name: str = "target"
+    report: PreparationReport = PreparationReport("")
+
+    def __post_init__(self) -> None:
+        """Check that the box reaches the receptor."""
+        scored = self.receptor.coords[self.receptor.is_scored]
+        if not len(scored):
+            raise BoxError(f"{self.name}: the receptor has hydrogens only; give a whole structure")
+        nearest = float(self.box.distance(scored).min())
+        if nearest > _REACH_ANGSTROM:
+            middle = ", ".join(f"{v:.1f}" for v in scored.mean(axis=0))
+            raise BoxError(
+                f"{self.name}: the box at {_round(self.box.center)} with edges "
+                f"{_round(self.box.size)} misses the receptor by {nearest:.1f} A; the receptor's "
+                f"middle is at ({middle}): correct the centre, or take the box from a ligand"
+            )
+
+    @classmethod
+    def named(cls, name: str) -> Target:
+        """Return one of the 58 receptors of the ``dockstring`` package with its box.
+
+        Raises
+        ------
+        InputError
+            There is none of that name; the message lists all.
+        MissingExtraError
+            The package is not installed.
+        """
+        spelt, path, box = named_receptor(name)
+        receptor, changes = read_pdbqt(path)
+        return cls(receptor, box, spelt, PreparationReport(f"dockstring:{spelt}", tuple(changes)))
+
+    @staticmethod
+    def names() -> list[str]:
+        """Return the names that :meth:`named` knows."""
+        return named_names()
+
+    @cached_property
+    def key(self) -> bytes:
+        """16 bytes, a hash of exactly what affects scores: scored atoms, their types, the box."""
+        scored = self.receptor.is_scored
+        digest = blake2b(b"osong-target-1", digest_size=16)
+        digest.update(np.ascontiguousarray(self.receptor.coords[scored], dtype="<f4").tobytes())
+        digest.update(np.ascontiguousarray(self.receptor.atom_type[scored], dtype="i1").tobytes())
+        digest.update(np.array([self.box.center, self.box.size], dtype="<f8").tobytes())
+        return digest.digest()
+
+    def save(self, path: str | Path) -> None:
+        """Write the target to one file, whole or not at all; read it with :meth:`load`."""
+        save_archive(Path(path), self.receptor, self.box, self.name, self.report)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Target:
+        """Return a target that :meth:`save` wrote."""
+        return cls(*load_archive(Path(path)))
+
+    def to_pdbqt(self, path: str | Path) -> None:
+        """Write the receptor as rigid PDBQT for other programs (the box is not in it)."""
+        try:
+            Path(path).write_text(receptor_to_pdbqt(self.receptor, self.name), encoding="utf-8")
+        except OSError as error:
+            raise InputError(
+                f"{path}: cannot be written ({error.strerror}); check folder, permissions and space"
+            ) from error
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | Path,
+        *,
+        box: Box | None = None,
+        ligand: str | Path | None = None,
+        residues: Iterable[str] | None = None,
+        padding: float = 4.0,
+        ph: float = 7.4,
+        keep_waters: bool = False,
+        name: str | None = None,
+    ) -> Target:
+        """Read a receptor and make it ready.
+
+        Parameters
+        ----------
+        path
+            PDB, mmCIF or PDBQT, plain or gzip. PDBQT is taken as it is; a structure is prepared.
+        box, ligand, residues
+            Where to search: a box, a ligand (file), or residues (``["A:123", ...]``); give one.
+        padding
+            Angstrom around ligand or residues.
+        ph
+            pH of the protonation states.
+        keep_waters
+            Keep crystal waters.
+        name
+            What results call the target; the file's name if not given.
+
+        Raises
+        ------
+        ReceptorError
+            The structure cannot be read or made ready.
+        BoxError
+            No box, more than one, or one that misses the receptor.
+        """
+        path = Path(path)
+        name = name or path.name.removesuffix(".gz").rsplit(".", 1)[0]
+        receptor, changes = read_pdbqt(path)
+        if box is None:
+            if ligand is not None:
+                box = Box.around(ligand, padding)
+            elif residues is not None:
+                box = Box.from_residues(path, residues, padding)
+            else:
+                raise BoxError(f"{path}: give box=, ligand= or residues=")
+        return cls(receptor, box, name, PreparationReport(str(path), tuple(changes)))
+
+
+def _round(values: tuple[float, float, float]) -> str:
+    return "(" + ", ".join(f"{value:.1f}" for value in values) + ")"
