@@ -1,0 +1,148 @@
+"""What the rest of Osong sees of campaigns, found through the entry point group "osong.workflows".
+
+Four functions and one class: :func:`screen` starts or continues a campaign, :func:`open_campaign`
+looks into a folder, :func:`resume` does what is left to do, :func:`status` says how far it is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from osong_workflows.campaign import Campaign
+from osong_workflows.create import create_campaign
+from osong_workflows.docking import DEFAULT_DOCKER
+from osong_workflows.settings import CampaignSettings, dump_ligand_options
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from osong_workflows.campaign import RunnerName
+    from osong_workflows.create import TargetLike
+    from osong_workflows.events import Subscriber
+    from osong_workflows.parts import CampaignStatus
+
+__all__ = ["Campaign", "open_campaign", "resume", "screen", "status"]
+
+
+def screen(
+    target: TargetLike,
+    library: str | os.PathLike[str] | Iterable[Any],
+    *,
+    out: str | os.PathLike[str],
+    effort: str = "fast",
+    scoring: str = "vina",
+    n_poses: int = 3,
+    seed: int = 0,
+    workers: int | None = None,
+    runner: RunnerName = "local",
+    ligand_options: Any | Mapping[str, Any] | None = None,
+    molecule_timeout_s: float = 600.0,
+    memory_per_worker: int | None = None,
+    chunk_size: int | None = None,
+    progress: bool | None = None,
+    subscribers: Sequence[Subscriber] = (),
+    docker: str = DEFAULT_DOCKER,
+) -> Campaign:
+    """Dock every molecule of a library against a target; the results are a folder.
+
+    The same call again continues the campaign, or does nothing where it is finished.
+
+    Parameters
+    ----------
+    target
+        The prepared receptor with its box (``osong.Target``).
+    library
+        A file of molecules, or an iterable of SMILES or RDKit molecules (read once, streamed).
+    out
+        The campaign folder: new, empty, or of this very campaign.
+    effort
+        "fast", "balanced" or "thorough".
+    scoring
+        "vina" or "vinardo".
+    n_poses
+        Poses kept per molecule, the best of all its variants.
+    seed
+        Seed of the random numbers; the same seed gives the same poses, bit for bit.
+    workers
+        Molecules docked at a time, one core each; None: as many as this job may use.
+    runner
+        "local" (Dask, several workers) or "serial" (one).
+    ligand_options
+        How molecules are made ready: an ``osong.ligands.LigandOptions`` or its fields.
+    molecule_timeout_s
+        Seconds after which a molecule is given up; its ledger row says so.
+    memory_per_worker
+        Bytes that the docking of one molecule may take; None: this job's share.
+    chunk_size
+        Molecules in a chunk; None: chosen from the size of the library. Changes no result.
+    progress
+        Show a progress bar; None: only on a terminal or in Jupyter.
+    subscribers
+        Functions that are called with every event (see ``osong_workflows.events``).
+    docker
+        "module:function" that builds what docks one record; for tests and other engines.
+
+    Returns
+    -------
+    The finished campaign.
+
+    Raises
+    ------
+    osong.errors.InputError
+        The library cannot be read or holds no molecule.
+    osong.errors.CampaignError
+        The folder holds something else, or another process works in it.
+    osong.errors.ResourceError
+        The disk cannot hold the campaign, or is full; what is finished stays.
+    """
+    settings = CampaignSettings(
+        target_name=target.name,
+        target_key=target.key.hex(),
+        scoring=scoring,
+        effort=effort,
+        n_poses=n_poses,
+        seed=seed,
+        molecule_timeout_s=molecule_timeout_s,
+        docker=docker,
+        ligands=dump_ligand_options(ligand_options),
+    )
+    folder = create_campaign(
+        target, library, out, settings, workers=workers, runner=runner, chunk_size=chunk_size
+    )
+    return Campaign(folder, docker=docker).resume(
+        workers=workers,
+        runner=runner,
+        memory_per_worker=memory_per_worker,
+        progress=progress,
+        subscribers=subscribers,
+    )
+
+
+def open_campaign(folder: str | os.PathLike[str]) -> Campaign:
+    """Open a campaign folder, finished or not; nothing runs and nothing is written."""
+    return Campaign(folder)
+
+
+def resume(
+    folder: str | os.PathLike[str],
+    *,
+    workers: int | None = None,
+    runner: RunnerName = "local",
+    memory_per_worker: int | None = None,
+    progress: bool | None = None,
+    subscribers: Sequence[Subscriber] = (),
+) -> Campaign:
+    """Do what a campaign has left to do; a finished one stays as it is."""
+    return Campaign(folder).resume(
+        workers=workers,
+        runner=runner,
+        memory_per_worker=memory_per_worker,
+        progress=progress,
+        subscribers=subscribers,
+    )
+
+
+def status(folder: str | os.PathLike[str]) -> CampaignStatus:
+    """Count what became of a campaign's molecules so far; ``str()`` of it is one line."""
+    return Campaign(folder).status()
