@@ -1,0 +1,142 @@
+"""The way up to campaigns: `screen` and its like reach the workflows through one entry point.
+
+The library knows no scheduler. Whatever package stands behind the entry point group
+``osong.workflows`` under the name ``campaigns`` runs the campaign; Osong's own does unless
+another was installed in its place.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from osong.errors import CampaignError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    import pandas as pd
+    import pyarrow as pa
+
+    from osong.ligands import LigandOptions
+    from osong.receptor import Target
+
+__all__ = ["Campaign", "open_campaign", "screen"]
+
+
+@runtime_checkable
+class Campaign(Protocol):
+    """One screening run: a folder, and what can be asked of it."""
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder that holds everything."""
+        ...
+
+    def status(self) -> Any:
+        """Return how many molecules are done, failed and left; ``str()`` of it is one line."""
+        ...
+
+    def resume(self, *, workers: int | None = None, runner: str = "local") -> Campaign:
+        """Do what is left to do."""
+        ...
+
+    def top(self, n: int = 20) -> pd.DataFrame:
+        """Return the best molecules, one row each, best first."""
+        ...
+
+    def ledger(self) -> pa.Table:
+        """Return one row for every molecule of the library: docked, or failed and why."""
+        ...
+
+
+def screen(
+    target: Target,
+    library: str | os.PathLike[str] | Iterable[Any],
+    *,
+    out: str | os.PathLike[str],
+    effort: str = "fast",
+    scoring: str = "vina",
+    n_poses: int = 3,
+    seed: int = 0,
+    workers: int | None = None,
+    runner: str = "local",
+    ligand_options: LigandOptions | None = None,
+    **more: Any,
+) -> Campaign:
+    """Dock every molecule of a library against a target; the results are a folder.
+
+    The same call again continues the campaign, or does nothing where it is finished.
+
+    Parameters
+    ----------
+    target
+        The prepared receptor with its box.
+    library
+        A file of molecules (``.smi``, ``.csv``, ``.tsv``, ``.parquet``, SDF, MOL2, PDBQT, also
+        compressed), or an iterable of SMILES or RDKit molecules.
+    out
+        The campaign folder: new, empty, or of this very campaign.
+    effort
+        ``"fast"``, ``"balanced"`` or ``"thorough"``.
+    scoring
+        ``"vina"`` or ``"vinardo"``.
+    n_poses
+        Poses kept per molecule.
+    seed
+        The same seed gives the same poses, whatever the number of workers.
+    workers
+        Molecules docked at a time; as many as there are cores if not given.
+    runner
+        ``"local"`` (several processes) or ``"serial"`` (this one).
+    ligand_options
+        How molecules are made ready.
+    more
+        Further settings of the runner; see ``osong_workflows.api.screen``.
+
+    Returns
+    -------
+    The finished campaign.
+
+    Raises
+    ------
+    InputError
+        The library cannot be read or holds no molecule.
+    CampaignError
+        The folder holds something else, or another process works in it.
+    ResourceError
+        Memory or disk does not suffice; what is finished stays.
+    """
+    campaign: Campaign = _workflows().screen(
+        target,
+        library,
+        out=out,
+        effort=effort,
+        scoring=scoring,
+        n_poses=n_poses,
+        seed=seed,
+        workers=workers,
+        runner=runner,
+        ligand_options=ligand_options,
+        **more,
+    )
+    return campaign
+
+
+def open_campaign(folder: str | os.PathLike[str]) -> Campaign:
+    """Open a campaign folder, finished or not; nothing runs and nothing is written."""
+    campaign: Campaign = _workflows().open_campaign(folder)
+    return campaign
+
+
+def _workflows() -> Any:
+    """Return the module that runs campaigns."""
+    found = list(entry_points(group="osong.workflows", name="campaigns"))
+    if not found:
+        raise CampaignError(
+            "no package that runs campaigns is installed: Osong's own is missing from this "
+            "installation; install it again with pip install --force-reinstall osong"
+        )
+    return found[0].load()

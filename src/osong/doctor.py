@@ -1,0 +1,210 @@
+"""What this machine has, what is missing and the line that installs it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final, Literal
+
+from osong.machine import available_cores, available_memory_bytes
+
+__all__ = ["Finding", "examine"]
+
+State = Literal["ok", "optional", "missing"]
+
+_REQUIRED: Final = (
+    "numpy",
+    "numba",
+    "rdkit",
+    "gemmi",
+    "scipy",
+    "pyarrow",
+    "pandas",
+    "pydantic",
+    "dask",
+    "distributed",
+    "dimorphite-dl",
+)
+_OPTIONAL: Final = (
+    ("pdbfixer", "pdbfixer", "receptor", "missing atoms of raw crystal structures"),
+    ("propka", "propka", "receptor", "protonation of receptors at a pH"),
+    ("meeko", "meeko", "receptor", "AutoDock types of receptors"),
+    ("dockstring", "dockstring", "dockstring", "receptors by name, such as EGFR"),
+    ("duckdb", "duckdb", "duckdb", "SQL over results"),
+    ("polars", "polars", "polars", "results as polars tables"),
+    ("matplotlib", "matplotlib", "plot", "figures"),
+)
+_PROBE_SECONDS: Final = 10
+_GIB: Final = 1 << 30
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked for.
+
+    Attributes
+    ----------
+    topic
+        What: ``"cores"``, ``"memory"``, a package's name, ...
+    value
+        What there is.
+    state
+        ``"ok"``; ``"optional"`` for what is not here and not needed; ``"missing"`` for what is.
+    remedy
+        The line that puts it right, or what to know; empty where nothing is to be done.
+    """
+
+    topic: str
+    value: str
+    state: State = "ok"
+    remedy: str = ""
+
+
+def examine() -> list[Finding]:
+    """Return everything that matters for a run on this machine, most basic first."""
+    return [
+        *_software(),
+        *_hardware(),
+        *_disk(),
+        *(_required(name) for name in _REQUIRED),
+        *(_optional(*row) for row in _OPTIONAL),
+        _gpu(),
+        _mpi(),
+        _slurm(),
+    ]
+
+
+def _software() -> list[Finding]:
+    python = platform.python_version()
+    enough = sys.version_info >= (3, 11)
+    return [
+        Finding("osong", metadata.version("osong")),
+        Finding(
+            "Python",
+            f"{python} at {sys.executable}",
+            "ok" if enough else "missing",
+            "" if enough else "Osong needs Python 3.11 or newer",
+        ),
+        Finding("system", f"{platform.system()} {platform.release()} {platform.machine()}"),
+    ]
+
+
+def _hardware() -> list[Finding]:
+    import psutil
+
+    cores, all_cores = available_cores(), os.cpu_count() or 1
+    note = "" if cores == all_cores else "affinity or a cgroup quota limits this process"
+    memory = psutil.virtual_memory().total
+    return [
+        Finding("CPU", f"{_cpu_name()}; {_vector_width()}"),
+        Finding("cores", f"{cores} of {all_cores}", remedy=note),
+        Finding("memory", f"{available_memory_bytes() / _GIB:.1f} GiB of {memory / _GIB:.1f} free"),
+    ]
+
+
+def _cpu_info(field: str) -> str:
+    """Return a field of the first processor in /proc/cpuinfo; empty where there is none."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((ln.partition(":")[2].strip() for ln in lines if ln.startswith(field)), "")
+
+
+def _cpu_name() -> str:
+    return _cpu_info("model name") or platform.processor() or platform.machine()
+
+
+def _vector_width() -> str:
+    """Return the widest vector instructions, which set how fast one core searches."""
+    flags = set(_cpu_info("flags").split())
+    if "avx512f" in flags:
+        return "AVX-512 (16 lanes)"
+    if "avx2" in flags:
+        return "AVX2 (8 lanes)"
+    if platform.machine() in ("aarch64", "arm64"):
+        return "NEON (4 lanes)"
+    return "no AVX2 (slow)"
+
+
+def _disk() -> list[Finding]:
+    free = shutil.disk_usage(Path.cwd()).free / _GIB
+    little = free < 1
+    cache = os.environ.get("NUMBA_CACHE_DIR", "beside the sources, or in the user's cache folder")
+    return [
+        Finding(
+            "disk here",
+            f"{free:.1f} GiB free in {Path.cwd()}",
+            "missing" if little else "ok",
+            "free some space or run elsewhere" if little else "",
+        ),
+        Finding("Numba cache", cache),
+    ]
+
+
+def _required(name: str) -> Finding:
+    try:
+        return Finding(name, metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return Finding(name, "not installed", "missing", f"pip install {name}")
+
+
+def _optional(name: str, module: str, extra: str, purpose: str) -> Finding:
+    if find_spec(module) is None:
+        return Finding(name, f"not installed ({purpose})", "optional", _pip_line(extra))
+    return Finding(name, metadata.version(name))
+
+
+def _pip_line(extra: str) -> str:
+    """Return the command that adds an extra to the Python that runs this."""
+    return f"{sys.executable} -m pip install 'osong[{extra}]'"
+
+
+def _output(*command: str) -> str | None:
+    """Return what a command printed; None where it is not there or failed."""
+    if shutil.which(command[0]) is None:
+        return None
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _gpu() -> Finding:
+    fields = "name,memory.total,driver_version"
+    found = _output("nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader")
+    if not found:
+        return Finding("GPU", "none that nvidia-smi shows", "optional", "not needed: runs on CPUs")
+    return Finding("GPU", "; ".join(found.splitlines()))
+
+
+def _mpi() -> Finding:
+    launcher = _output("mpiexec", "--version")
+    library = find_spec("mpi4py") is not None
+    if launcher is None or not library:
+        return Finding(
+            "MPI",
+            f"mpiexec: {'yes' if launcher is not None else 'no'}, "
+            f"mpi4py: {'yes' if library else 'no'}",
+            "optional",
+            "not needed on one machine",
+        )
+    return Finding("MPI", f"mpi4py {metadata.version('mpi4py')}, {launcher.splitlines()[0]}")
+
+
+def _slurm() -> Finding:
+    found = _output("srun", "--version")
+    if found is None:
+        return Finding("Slurm", "no srun here", "optional", "not needed on one machine")
+    job = os.environ.get("SLURM_JOB_ID")
+    return Finding("Slurm", found + (f", in job {job}" if job else ", not in a job"))
