@@ -1,0 +1,138 @@
+"""Three-dimensional geometry: ETKDG, a clean-up by force field, ring conformers."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from rdkit import Chem
+from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
+
+from osong.errors import LigandError
+from osong.ligands.rings import RingSystem, distinct_conformers, flexible_ring_systems
+
+if TYPE_CHECKING:
+    from osong.ligands.options import LigandOptions
+
+__all__ = ["embed"]
+
+_CLEAN_UP_ITERATIONS = 200
+_MACROCYCLE = 8
+"""Ring size from which rings count as macrocycles: many conformers, no simple rules."""
+_ENERGY_WINDOW = 8.0
+"""kcal/mol (MMFF94s) above the best within which ring conformers are kept."""
+
+
+def embed(mol: Chem.Mol, key: bytes, options: LigandOptions) -> npt.NDArray[np.float64]:
+    """Return the ring conformers of a molecule, lowest energy first.
+
+    Parameters
+    ----------
+    mol
+        With all hydrogens; gets no conformers itself.
+    key
+        16 bytes; seeds the embedding, so that it depends on the molecule alone.
+    options
+        Time limit and numbers of conformers.
+
+    Returns
+    -------
+    (n_conformers, n_atoms, 3) float64, angstrom.
+
+    Raises
+    ------
+    LigandError
+        At stage "embed", where no geometry is found or the time is up.
+    """
+    systems = flexible_ring_systems(mol)
+    wanted = _conformers_wanted(systems, options)
+    work = Chem.Mol(mol)
+    conformer_ids = _embed_conformers(work, 1 if wanted == 1 else 3 * wanted, key, options)
+    if wanted > 1:
+        geometries = _positions(work, conformer_ids)
+        keep = distinct_conformers(geometries, systems, limit=2 * wanted)
+        conformer_ids = [conformer_ids[k] for k in keep]
+    energies = _clean_up(work, conformer_ids)
+    order = np.argsort(energies, kind="stable")
+    geometries = _positions(work, [conformer_ids[k] for k in order])
+    if wanted == 1:
+        return geometries
+    within = energies[order] <= energies[order[0]] + _ENERGY_WINDOW
+    geometries = geometries[within]
+    return geometries[distinct_conformers(geometries, systems, limit=wanted)]
+
+
+def _conformers_wanted(systems: list[RingSystem], options: LigandOptions) -> int:
+    if not systems:
+        return 1
+    if max(system.largest_ring for system in systems) >= _MACROCYCLE:
+        return options.max_macrocycle_conformers
+    return options.max_ring_conformers
+
+
+def _embed_conformers(mol: Chem.Mol, n: int, key: bytes, options: LigandOptions) -> list[int]:
+    """Embed up to n conformers, from random coordinates where the ordinary start fails."""
+    started = time.monotonic()
+    for use_random_coords in (False, True):
+        left = options.embed_timeout_s - (time.monotonic() - started)
+        if left < 1:
+            break
+        parameters = rdDistGeom.ETKDGv3()
+        parameters.randomSeed = int.from_bytes(key[:4], "little") & 0x7FFFFFFF
+        parameters.useSmallRingTorsions = True
+        parameters.useRandomCoords = use_random_coords
+        parameters.maxIterations = 50
+        parameters.timeout = int(left)
+        parameters.numThreads = 1
+        try:
+            ids = list(rdDistGeom.EmbedMultipleConfs(mol, n, parameters))
+        except (RuntimeError, ValueError) as error:
+            raise LigandError(f"no 3D geometry: {_reason(error)}", stage="embed") from error
+        if ids:
+            return ids
+    if time.monotonic() - started >= options.embed_timeout_s - 1:
+        raise LigandError(
+            f"no 3D geometry within {options.embed_timeout_s} s; a larger embed_timeout_s may help",
+            stage="embed",
+        )
+    raise LigandError(
+        "no 3D geometry satisfies the bonds and the stereochemistry of this molecule; "
+        "check its stereocentres and ring fusions",
+        stage="embed",
+    )
+
+
+def _reason(error: Exception) -> str:
+    """Return the informative line of an RDKit exception."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def _positions(mol: Chem.Mol, conformer_ids: list[int]) -> npt.NDArray[np.float64]:
+    return np.array([mol.GetConformer(c).GetPositions() for c in conformer_ids])
+
+
+def _clean_up(mol: Chem.Mol, conformer_ids: list[int]) -> npt.NDArray[np.float64]:
+    """Relax the conformers in place by MMFF94s, or UFF, and return their energies, kcal/mol.
+
+    Where neither force field knows the atoms the embedded geometry stays, energies are zero.
+    """
+    energies = np.zeros(len(conformer_ids))
+    properties = rdForceFieldHelpers.MMFFGetMoleculeProperties(mol, mmffVariant="MMFF94s")
+    if properties is None and not rdForceFieldHelpers.UFFHasAllMoleculeParams(mol):
+        return energies
+    for k, conformer_id in enumerate(conformer_ids):
+        if properties is not None:
+            field = rdForceFieldHelpers.MMFFGetMoleculeForceField(
+                mol, properties, confId=conformer_id
+            )
+        else:
+            field = rdForceFieldHelpers.UFFGetMoleculeForceField(mol, confId=conformer_id)
+        if field is None:
+            continue
+        field.Initialize()
+        field.Minimize(maxIts=_CLEAN_UP_ITERATIONS)
+        energies[k] = field.CalcEnergy()
+    return energies

@@ -1,0 +1,143 @@
+"""The states of a molecule that are docked: tautomers, protomers, stereoisomers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING
+
+from rdkit import Chem, rdBase
+from rdkit.Chem.MolStandardize import rdMolStandardize
+
+from osong.errors import LigandError
+from osong.ligands.prepared import ligand_key
+from osong.ligands.protonation import protonation_states
+
+if TYPE_CHECKING:
+    from osong.ligands.options import LigandOptions
+
+__all__ = ["Variant", "enumerate_variants"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One state of a molecule: its canonical SMILES and how it came about."""
+
+    smiles: str
+    notes: tuple[str, ...]
+
+
+def enumerate_variants(mol: Chem.Mol, ph: float | None, options: LigandOptions) -> list[Variant]:
+    """Return the states to dock, each once, in an order that depends on the molecule alone.
+
+    Parameters
+    ----------
+    mol
+        Standardized, without hydrogens as atoms, in canonical atom order.
+    ph
+        pH of the protonation states; None keeps the state as drawn.
+    options
+        Numbers of states.
+    """
+    variants: dict[str, Variant] = {}
+    for tautomer, tautomer_note in _tautomers(mol, options):
+        states, ph_note = [tautomer], ""
+        if ph is not None:
+            states, ph_note = protonation_states(tautomer, ph, options.max_protomers)
+        for state in states:
+            isomers, stereo_note = _stereoisomers(state, options.max_stereoisomers)
+            notes = tuple(n for n in (tautomer_note, ph_note, stereo_note) if n)
+            for smiles in isomers:
+                variants.setdefault(smiles, Variant(smiles, notes))
+    return list(variants.values())
+
+
+def _tautomers(mol: Chem.Mol, options: LigandOptions) -> list[tuple[Chem.Mol, str]]:
+    if not options.tautomers:
+        return [(mol, "")]
+    with rdBase.BlockLogs():
+        enumerator = rdMolStandardize.TautomerEnumerator()
+        enumerator.SetMaxTautomers(100)
+        enumerator.SetMaxTransforms(200)
+        enumerator.SetRemoveSp3Stereo(False)
+        enumerator.SetRemoveBondStereo(False)
+        try:
+            found = enumerator.Enumerate(mol)
+        except (ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise LigandError(f"tautomers: {reason}", stage="tautomers") from error
+        scored = sorted(
+            (-enumerator.ScoreTautomer(tautomer), smiles)
+            for smiles, tautomer in found.smilesTautomerMap.items()
+        )
+        kept = [smiles for _, smiles in scored[: options.max_tautomers]]
+        note = f"{len(kept)} of {len(scored)} tautomers" if len(scored) > 1 else ""
+        return [(Chem.MolFromSmiles(smiles), note) for smiles in kept]
+
+
+def _stereoisomers(mol: Chem.Mol, max_isomers: int) -> tuple[list[str], str]:
+    """Return canonical SMILES of the isomers, sorted, and a note where there was a choice."""
+    smiles = Chem.MolToSmiles(mol)
+    with rdBase.BlockLogs():
+        try:
+            centres = _unassigned(mol)
+            if not centres:
+                return [smiles], ""
+            seed = int.from_bytes(ligand_key(smiles)[:4], "little")
+            choices = _choices(len(centres), max_isomers, Random(seed))
+            isomers = {_with_stereo(mol, centres, choice) for choice in choices}
+        except (ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise LigandError(f"stereoisomers: {reason}", stage="stereo") from error
+    if len(isomers) < 2:
+        return sorted(isomers), ""
+    note = f"stereochemistry unassigned: {len(isomers)} isomers"
+    if len(choices) < 2 ** len(centres):
+        note += f" of up to {2 ** len(centres)}"
+    return sorted(isomers), note
+
+
+def _unassigned(mol: Chem.Mol) -> list[Chem.StereoInfo]:
+    """Return the centres and double bonds to enumerate.
+
+    Amines that carry a hydrogen are left out: they lose it, turn over and take it back faster
+    than they bind, so no isomer of them exists.
+    """
+    found = []
+    for info in Chem.FindPotentialStereo(mol):
+        if info.specified != Chem.StereoSpecified.Unspecified:
+            continue
+        if info.type == Chem.StereoType.Atom_Tetrahedral:
+            atom = mol.GetAtomWithIdx(info.centeredOn)
+            if atom.GetAtomicNum() != 7 or atom.GetTotalNumHs(includeNeighbors=True) == 0:
+                found.append(info)
+        elif info.type == Chem.StereoType.Bond_Double:
+            found.append(info)
+    return found
+
+
+def _choices(n_centres: int, limit: int, rng: Random) -> list[int]:
+    """Return up to limit numbers whose bits say which way each centre goes."""
+    if 2**n_centres <= limit:
+        return list(range(2**n_centres))
+    chosen: dict[int, None] = {}
+    while len(chosen) < limit:
+        chosen[rng.getrandbits(n_centres)] = None
+    return list(chosen)
+
+
+def _with_stereo(mol: Chem.Mol, centres: list[Chem.StereoInfo], choice: int) -> str:
+    isomer = Chem.Mol(mol)
+    for k, info in enumerate(centres):
+        bit = choice >> k & 1
+        if info.type == Chem.StereoType.Atom_Tetrahedral:
+            isomer.GetAtomWithIdx(info.centeredOn).SetChiralTag(
+                Chem.ChiralType.CHI_TETRAHEDRAL_CW if bit else Chem.ChiralType.CHI_TETRAHEDRAL_CCW
+            )
+        else:
+            bond = isomer.GetBondWithIdx(info.centeredOn)
+            first, _, second, _ = (*info.controllingAtoms,)
+            bond.SetStereoAtoms(first, second)
+            bond.SetStereo(Chem.BondStereo.STEREOCIS if bit else Chem.BondStereo.STEREOTRANS)
+    # Twice through SMILES: centres that turn out not to be any lose their marks.
+    return Chem.MolToSmiles(Chem.MolFromSmiles(Chem.MolToSmiles(isomer)))
