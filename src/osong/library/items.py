@@ -1,0 +1,58 @@
+"""Records of Python objects: SMILES strings, molecules, and pairs of either with a name."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, Final
+
+from rdkit import Chem
+
+from osong.errors import InputError
+from osong.library.record import Piece
+from osong.library.smiles_lines import smiles_and_name
+
+__all__ = ["decode_molecule", "encode_molecule", "item_piece"]
+
+_EVERYTHING: Final = int(Chem.PropertyPickleOptions.AllProps) | int(
+    Chem.PropertyPickleOptions.CoordsAsDouble
+)
+
+
+def item_piece(item: Any, number: int) -> tuple[str, Piece]:
+    """Return the format and the piece of one item of an iterable.
+
+    None (what RDKit's readers give for a record they cannot parse) is a record that fails.
+
+    Raises
+    ------
+    InputError
+        Where the item is no molecule at all: the caller passed something else than a library.
+    """
+    name = ""
+    molecule = item
+    if isinstance(item, tuple | list) and len(item) == 2:
+        molecule, name = item[0], "" if item[1] is None else str(item[1]).strip()
+    if molecule is None:
+        return "none", Piece(str(number), name, "")
+    if isinstance(molecule, str):
+        smiles, own_name = smiles_and_name(molecule)
+        return "smiles", Piece(str(number), name or own_name, smiles)
+    if isinstance(molecule, Chem.Mol):
+        if not name and molecule.HasProp("_Name"):
+            name = molecule.GetProp("_Name").strip()
+        return "mol", Piece(str(number), name, encode_molecule(molecule))
+    raise InputError(
+        f"item {number} of the library is a {type(item).__name__}: items are SMILES strings, "
+        "(SMILES, name) pairs, RDKit molecules or pathlib.Path files"
+    )
+
+
+def encode_molecule(mol: Chem.Mol) -> str:
+    """Return a molecule as text, with all its properties and conformers."""
+    return base64.b64encode(mol.ToBinary(_EVERYTHING)).decode("ascii")
+
+
+def decode_molecule(text: str) -> Chem.Mol:
+    """Return the molecule that `encode_molecule` wrote."""
+    from_pickle: Any = Chem.Mol  # RDKit's stubs say that it takes a str
+    return from_pickle(base64.b64decode(text))
