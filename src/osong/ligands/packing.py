@@ -61,7 +61,7 @@ def pack(
     )
     scored = order[:n_scored]
     bonded = adjacency[np.ix_(scored, scored)]
-    rigid = _extended_segments(segment[:n_scored], tree.parent, axis_atoms)
+    rigid = extended_segments(segment[:n_scored], tree.parent, axis_atoms)
     packed_coords = coords[:, order]
     in_root = np.flatnonzero(segment[:n_scored] == 0)
     packed_coords = packed_coords - packed_coords[:, in_root].mean(axis=1, keepdims=True)
@@ -80,7 +80,7 @@ def pack(
     )
 
 
-def _extended_segments(
+def extended_segments(
     segment: npt.NDArray[np.int64], parent: tuple[int, ...], axis_atoms: npt.NDArray[np.int16]
 ) -> npt.NDArray[np.float32]:
     """Return (n_segments, n_scored): 1 where an atom keeps its distance to all of a segment.

@@ -136,8 +136,8 @@ def _with_stereo(mol: Chem.Mol, centres: list[Chem.StereoInfo], choice: int) -> 
             )
         else:
             bond = isomer.GetBondWithIdx(info.centeredOn)
-            first, _, second, _ = (*info.controllingAtoms,)
-            bond.SetStereoAtoms(first, second)
+            around = list(info.controllingAtoms)
+            bond.SetStereoAtoms(around[0], around[2])
             bond.SetStereo(Chem.BondStereo.STEREOCIS if bit else Chem.BondStereo.STEREOTRANS)
     # Twice through SMILES: centres that turn out not to be any lose their marks.
     return Chem.MolToSmiles(Chem.MolFromSmiles(Chem.MolToSmiles(isomer)))
