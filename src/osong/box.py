@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -14,6 +13,8 @@ import numpy.typing as npt
 from osong.errors import BoxError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rdkit import Chem
 
 __all__ = ["Box"]

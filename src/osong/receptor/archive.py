@@ -6,8 +6,7 @@ import json
 import os
 import zipfile
 import zlib
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -15,6 +14,9 @@ from osong.box import Box
 from osong.errors import InputError, ReceptorError
 from osong.receptor.model import Receptor
 from osong.receptor.report import Change, PreparationReport
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["is_archive", "load_archive", "save_archive"]
 

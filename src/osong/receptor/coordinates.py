@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,8 @@ from osong.errors import BoxError, ReceptorError
 from osong.receptor.pdbqt import read_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     Coords = npt.NDArray[np.float64]
 
 __all__ = ["ligand_coords", "residue_coords"]

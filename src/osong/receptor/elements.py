@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from osong.receptor.vina_types import AD_TYPES
+from osong.receptor.vina_types import AD_TYPES, METALS
 
-__all__ = ["DUMMY_TYPES", "canonical_ad_type", "substitute_for_element"]
+__all__ = ["DUMMY_TYPES", "canonical_ad_type", "is_metal", "substitute_for_element"]
 
 DUMMY_TYPES: Final = frozenset({"W", "TZ", "G", "GA", "J", "Q", "G0", "G1", "G2", "G3", "LP", "Z"})
 """Pseudo atoms of AutoDock (hydration, zinc, glue): they stand for no atom and are left out."""
@@ -17,10 +17,11 @@ _ALIASES_CHEMISTRY: Final = {"B": "C", "GE": "Si", "TE": "S", "AS": "P", "SB": "
 _GENERIC_METAL: Final = "Ni"
 """Written for a metal that Vina does not know; all metals score alike."""
 
-_OTHER_METALS: Final = frozenset(
-    "LI BE AL SC TI V CR GA RB SR Y ZR NB MO TC RU RH PD AG IN SN CS BA LA CE PR ND PM SM EU GD "
-    "TB DY HO ER TM YB LU HF TA W RE OS IR PT AU TL PB BI PO FR RA AC TH PA NP PU AM CM".split()
+_OTHER_METAL_NAMES: Final = (
+    "Li Be Al Sc Ti V Cr Ga Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag In Sn Cs Ba La Ce Pr Nd Pm Sm Eu Gd "
+    "Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Tl Pb Bi Po Fr Ra Ac Th Pa Np Pu Am Cm"
 )
+_OTHER_METALS: Final = frozenset(_OTHER_METAL_NAMES.upper().split())
 
 
 def canonical_ad_type(raw: str) -> tuple[str | None, str]:
@@ -55,3 +56,8 @@ def substitute_for_element(symbol: str) -> tuple[str | None, str]:
         text = f"Vina has no {symbol.capitalize()}: scored as a metal (written as {_GENERIC_METAL})"
         return _GENERIC_METAL, text
     return None, ""
+
+
+def is_metal(symbol: str) -> bool:
+    """Return whether an element symbol is that of a metal."""
+    return symbol in METALS or symbol.upper() in _OTHER_METALS

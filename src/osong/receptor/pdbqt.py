@@ -6,8 +6,7 @@ import gzip
 import math
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -16,6 +15,9 @@ from osong.receptor.elements import canonical_ad_type
 from osong.receptor.model import Receptor
 from osong.receptor.report import Change
 from osong.receptor.vina_types import AD_TYPES, vina_atom_types
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["read_pdbqt", "read_text", "receptor_to_pdbqt"]
 

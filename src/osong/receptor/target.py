@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
 from osong.box import Box
 from osong.errors import BoxError, InputError
 from osong.receptor.archive import is_archive, load_archive, save_archive
-from osong.receptor.model import Receptor
+from osong.receptor.load import BoxRequest, load_receptor, receptor_options
 from osong.receptor.named import named_names, named_receptor
 from osong.receptor.pdbqt import read_pdbqt, receptor_to_pdbqt
-from osong.receptor.report import Change, PreparationReport
+from osong.receptor.report import PreparationReport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from osong.receptor.model import Receptor
 
 __all__ = ["Target"]
 
@@ -44,7 +48,7 @@ class Target:
     receptor: Receptor
     box: Box
     name: str = "target"
-    report: PreparationReport = PreparationReport("")
+    report: PreparationReport = field(default_factory=lambda: PreparationReport(""))
 
     def __post_init__(self) -> None:
         """Check that the box reaches the receptor."""
@@ -119,22 +123,32 @@ class Target:
         padding: float = 4.0,
         ph: float = 7.4,
         keep_waters: bool = False,
+        hydrogens: Literal["auto", "keep", "replace"] = "auto",
+        keep: Iterable[str] = (),
+        remove: Iterable[str] = (),
         name: str | None = None,
     ) -> Target:
-        """Read a receptor and make it ready.
+        """Read a receptor, make it ready, and say what was changed (``target.report``).
 
         Parameters
         ----------
         path
-            PDB, mmCIF or PDBQT, plain or gzip. PDBQT is taken as it is; a structure is prepared.
+            PDB, mmCIF or PDBQT, plain or gzip; or a saved target. PDBQT is taken as it is, a
+            structure is prepared.
         box, ligand, residues
-            Where to search: a box, a ligand (file), or residues (``["A:123", ...]``); give one.
+            Where to search: a box; a ligand, as a file or as a residue of the structure
+            (``"STI"``, ``"A:STI"`` or ``"A:STI:201"``); or residues (``["A:123", ...]``). With a
+            box, a ligand may be given too: it is then only taken out of the structure.
         padding
             Angstrom around ligand or residues.
         ph
             pH of the protonation states.
         keep_waters
             Keep crystal waters.
+        hydrogens
+            Of the file: ``"keep"``, ``"replace"``, or ``"auto"``: keep if most residues have some.
+        keep, remove
+            Residue names to keep although they are additives, and to remove.
         name
             What results call the target; the file's name if not given.
 
@@ -143,19 +157,30 @@ class Target:
         ReceptorError
             The structure cannot be read or made ready.
         BoxError
-            No box, more than one, or one that misses the receptor.
+            No box, or one that misses the receptor.
+        MissingExtraError
+            A package that preparation needs is not installed.
         """
         path = Path(path)
-        name = name or path.name.removesuffix(".gz").rsplit(".", 1)[0]
-        receptor, changes = read_pdbqt(path)
-        if box is None:
-            if ligand is not None:
-                box = Box.around(ligand, padding)
-            elif residues is not None:
-                box = Box.from_residues(path, residues, padding)
-            else:
-                raise BoxError(f"{path}: give box=, ligand= or residues=")
-        return cls(receptor, box, name, PreparationReport(str(path), tuple(changes)))
+        if is_archive(path):
+            return cls._from_archive(path, box, name)
+        request = BoxRequest(box, ligand, None if residues is None else tuple(residues), padding)
+        options = receptor_options(
+            ph=ph, keep_waters=keep_waters, hydrogens=hydrogens, keep=keep, remove=remove
+        )
+        receptor, found, changes = load_receptor(path, request, options)
+        report = PreparationReport(str(path), tuple(changes))
+        return cls(receptor, found, name or _stem(path), report)
+
+    @classmethod
+    def _from_archive(cls, path: Path, box: Box | None, name: str | None) -> Target:
+        """Return a saved target, with another box or name where one is given."""
+        receptor, saved_box, saved_name, report = load_archive(path)
+        return cls(receptor, box or saved_box, name or saved_name, report)
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(".gz").rsplit(".", 1)[0]
 
 
 def _round(values: tuple[float, float, float]) -> str:
