@@ -1,0 +1,1 @@
+"""Scalar formulae, written once for every target."""

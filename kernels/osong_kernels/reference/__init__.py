@@ -1,0 +1,1 @@
+"""The definition of every kernel: NumPy, float64, plain loops, obviously right."""

@@ -18,8 +18,8 @@ class PackedLigand:
 
     Atoms with energy (heavy atoms) come first, ``n_scored`` of them, then the hydrogens, which
     only ride along so that a pose can be written whole. Segment 0 is the root; a segment's parent
-    precedes it. In the reference geometry every torsion is zero and the root's frame is centred
-    on the mean of its scored atoms.
+    precedes it. In the reference geometry every torsion is zero; coordinates stand where the
+    conformer has them, so a packed pose is still in its receptor's frame.
 
     Attributes
     ----------

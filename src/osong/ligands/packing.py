@@ -63,8 +63,6 @@ def pack(
     bonded = adjacency[np.ix_(scored, scored)]
     rigid = extended_segments(segment[:n_scored], tree.parent, axis_atoms)
     packed_coords = coords[:, order]
-    in_root = np.flatnonzero(segment[:n_scored] == 0)
-    packed_coords = packed_coords - packed_coords[:, in_root].mean(axis=1, keepdims=True)
     return PackedLigand(
         key=key,
         coords=np.ascontiguousarray(packed_coords, dtype=np.float32),

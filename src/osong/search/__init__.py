@@ -1,0 +1,1 @@
+"""The search: from a prepared ligand to ranked poses."""

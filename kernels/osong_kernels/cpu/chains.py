@@ -1,0 +1,37 @@
+"""Setting up one lane of a `ChainState`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from osong_kernels.compile import inner
+from osong_kernels.cpu.minimise import DONE, ITERATION, TRIALS
+
+__all__ = ["restart", "set_conformer"]
+
+
+@inner
+def restart(state: Any, lane: Any) -> None:
+    """Begin a local optimisation at the trial point of one lane."""
+    state.scalars[ITERATION, lane] = -1.0
+    state.scalars[TRIALS, lane] = 0.0
+    state.scalars[DONE, lane] = 0.0
+    row = 0
+    for i in range(state.direction.shape[0]):
+        for j in range(i):
+            state.hessian[row + j, lane] = 0.0
+        state.hessian[row + i, lane] = 1.0
+        row += i + 1
+
+
+@inner
+def set_conformer(state: Any, topology: Any, lane: Any, conformer: Any) -> None:
+    """Give one lane the geometry of a ring conformer."""
+    state.conformer[lane] = conformer
+    for i in range(topology.local.shape[1]):
+        for k in range(3):
+            state.local[i, k, lane] = topology.local[conformer, i, k]
+    for s in range(topology.axis.shape[1]):
+        for k in range(3):
+            state.axis[s, k, lane] = topology.axis[conformer, s, k]
+            state.offset[s, k, lane] = topology.offset[conformer, s, k]

@@ -1,0 +1,106 @@
+"""Energy and derivatives by coordinates of lane poses: receptor field and ligand pairs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from osong_kernels.compile import inner
+from osong_kernels.cpu.lanes import broadcast, gather_pairs, load, store
+from osong_kernels.physics.interpolation import trilinear
+from osong_kernels.physics.ops import floor_to_int, maximum, minimum, select, to_float
+from osong_kernels.physics.pair_terms import cap, pair_energy
+
+__all__ = ["add_pair_energy", "field_energy"]
+
+
+@inner
+def _lattice_cell(x: Any, origin: Any, inverse_spacing: Any, n: Any) -> Any:
+    """Return cell index, position inside the cell and overhang (lattice steps, signed)."""
+    t = (x - origin) * inverse_spacing
+    inside = minimum(maximum(t, 0.0), np.float32(n - 1))
+    cell = minimum(floor_to_int(inside), np.int32(n - 2))
+    return cell, inside - to_float(cell), t - inside
+
+
+@inner
+def _corner_values(maps: Any, start: Any, ix: Any, iy: Any, iz: Any, ny: Any, nz: Any) -> Any:
+    k = (ix * ny + iy) * nz + iz
+    v000, v001 = gather_pairs(maps, start, k)
+    v010, v011 = gather_pairs(maps, start + nz, k)
+    v100, v101 = gather_pairs(maps, start + ny * nz, k)
+    v110, v111 = gather_pairs(maps, start + (ny + 1) * nz, k)
+    return v000, v001, v010, v011, v100, v101, v110, v111
+
+
+@inner
+def field_energy(coords: Any, map_index: Any, field: Any, limit: Any, forces: Any) -> Any:
+    """Return the energy of all atoms in the field and write their derivatives to ``forces``.
+
+    Atoms outside of the lattice take the value at its border plus ``field.wall`` per angstrom.
+    """
+    nx, ny, nz = field.shape[0], field.shape[1], field.shape[2]
+    map_size = np.int64(nx) * np.int64(ny) * np.int64(nz)
+    step = np.float32(1.0 / field.spacing)
+    wall = np.float32(field.wall)
+    overhang_cost = np.float32(field.wall * field.spacing)
+    total = broadcast(np.float32(0.0))
+    for i in range(len(map_index)):
+        ix, fx, ox = _lattice_cell(load(coords, (i, 0)), field.origin[0], step, nx)
+        iy, fy, oy = _lattice_cell(load(coords, (i, 1)), field.origin[1], step, ny)
+        iz, fz, oz = _lattice_cell(load(coords, (i, 2)), field.origin[2], step, nz)
+        start = map_size * np.int64(map_index[i])
+        c = _corner_values(field.maps, start, ix, iy, iz, np.int32(ny), np.int32(nz))
+        value, dx, dy, dz = trilinear(c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], fx, fy, fz)
+        value, factor = cap(value, limit)
+        factor = factor * step
+        total = total + value + (_magnitude(ox) + _magnitude(oy) + _magnitude(oz)) * overhang_cost
+        store(forces, (i, 0), _outside(ox, dx * factor, wall))
+        store(forces, (i, 1), _outside(oy, dy * factor, wall))
+        store(forces, (i, 2), _outside(oz, dz * factor, wall))
+    return total
+
+
+@inner
+def _magnitude(x: Any) -> Any:
+    return maximum(x, -x)
+
+
+@inner
+def _outside(overhang: Any, inner_slope: Any, wall: Any) -> Any:
+    """Return the derivative: that of the map inside, that of the wall outside."""
+    beyond = select(overhang > 0.0, wall, inner_slope)
+    return select(overhang < 0.0, -wall, beyond)
+
+
+@inner
+def add_pair_energy(coords: Any, pairs: Any, weights: Any, limit: Any, forces: Any) -> Any:
+    """Return the energy of the ligand's own pairs and add their derivatives to ``forces``."""
+    total = broadcast(np.float32(0.0))
+    for i in range(len(pairs.start) - 1):
+        if pairs.start[i] == pairs.start[i + 1]:
+            continue
+        xi, yi, zi = load(coords, (i, 0)), load(coords, (i, 1)), load(coords, (i, 2))
+        fx, fy, fz = load(forces, (i, 0)), load(forces, (i, 1)), load(forces, (i, 2))
+        for k in range(pairs.start[i], pairs.start[i + 1]):
+            j = pairs.second[k]
+            dx = xi - load(coords, (j, 0))
+            dy = yi - load(coords, (j, 1))
+            dz = zi - load(coords, (j, 2))
+            r2 = dx * dx + dy * dy + dz * dz
+            energy, slope = pair_energy(
+                r2, pairs.r0[k], pairs.is_hydrophobic[k], pairs.is_hydrogen_bond[k], weights
+            )
+            energy, factor = cap(energy, limit)
+            slope = slope * factor
+            total = total + energy
+            dx, dy, dz = dx * slope, dy * slope, dz * slope
+            fx, fy, fz = fx + dx, fy + dy, fz + dz
+            store(forces, (j, 0), load(forces, (j, 0)) - dx)
+            store(forces, (j, 1), load(forces, (j, 1)) - dy)
+            store(forces, (j, 2), load(forces, (j, 2)) - dz)
+        store(forces, (i, 0), fx)
+        store(forces, (i, 1), fy)
+        store(forces, (i, 2), fz)
+    return total

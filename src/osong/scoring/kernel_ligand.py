@@ -1,0 +1,105 @@
+"""From a `PackedLigand` to the bundles of arrays that kernels take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from osong.ligands.packed import PackedLigand
+from osong.scoring.functions import ScoringFunction
+from osong_kernels.arguments import LigandTopology, PairList
+
+__all__ = ["KernelLigand"]
+
+
+@dataclass(frozen=True)
+class KernelLigand:
+    """A ligand in kernel order: scored atoms sorted by segment.
+
+    Attributes
+    ----------
+    topology, pairs
+        What the kernels take.
+    order
+        (n_scored,) int64: packed index of each atom in kernel order.
+    atom_type
+        (n_scored,) int32: type of each atom in kernel order.
+    pivots
+        (n_conformers, n_segments, 3) float64, angstrom: pivots in the reference geometry; the
+        root's is the mean of its scored atoms, that of the others the far atom of their bond.
+    """
+
+    topology: LigandTopology
+    pairs: PairList
+    order: npt.NDArray[np.int64]
+    atom_type: npt.NDArray[np.int32]
+    pivots: npt.NDArray[np.float64]
+
+    @classmethod
+    def from_packed(
+        cls, packed: PackedLigand, scoring: ScoringFunction, map_of_type: npt.NDArray[np.int32]
+    ) -> KernelLigand:
+        """Sort atoms by segment and split coordinates into local ones."""
+        n = packed.n_scored
+        order = np.argsort(packed.segment[:n], kind="stable")
+        atom_type = packed.atom_type[order].astype(np.int32)
+        axis, pivots, offset = _segment_geometry(packed)
+        segment = packed.segment[order].astype(np.int64)
+        coords = packed.coords[:, order].astype(np.float64)
+        local = coords - pivots[:, segment]
+        starts = np.searchsorted(segment, np.arange(len(packed.parent) + 1))
+        topology = LigandTopology(
+            segment_start=starts.astype(np.int32),
+            parent=packed.parent.astype(np.int32),
+            local=np.ascontiguousarray(local, np.float32),
+            axis=np.ascontiguousarray(axis, np.float32),
+            offset=np.ascontiguousarray(offset, np.float32),
+            map_index=map_of_type[atom_type].astype(np.int32),
+        )
+        pairs = _pair_list(packed.pairs, order, atom_type, scoring)
+        return cls(topology, pairs, order, atom_type, pivots)
+
+
+def _segment_geometry(
+    packed: PackedLigand,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return axis, pivot and pivot minus parent's pivot, each (n_conformers, n_segments, 3)."""
+    coords = packed.coords.astype(np.float64)
+    pivots = np.zeros((packed.n_conformers, len(packed.parent), 3))
+    axis = np.zeros_like(pivots)
+    offset = np.zeros_like(pivots)
+    axis[:, 0, 2] = 1.0
+    in_root = np.flatnonzero(packed.segment[: packed.n_scored] == 0)
+    pivots[:, 0] = coords[:, in_root].mean(axis=1)
+    for s in range(1, len(packed.parent)):
+        near, far = packed.axis_atoms[s]
+        pivots[:, s] = coords[:, far]
+        bond = coords[:, far] - coords[:, near]
+        axis[:, s] = bond / np.linalg.norm(bond, axis=1, keepdims=True)
+        offset[:, s] = pivots[:, s] - pivots[:, packed.parent[s]]
+    return axis, pivots, offset
+
+
+def _pair_list(
+    pairs: npt.NDArray[np.int16],
+    order: npt.NDArray[np.int64],
+    atom_type: npt.NDArray[np.int32],
+    scoring: ScoringFunction,
+) -> PairList:
+    """Return the pairs in kernel order, grouped by their first atom."""
+    n = len(order)
+    position = np.empty(n, np.int64)
+    position[order] = np.arange(n)
+    moved = np.sort(position[pairs.astype(np.int64).reshape(-1, 2)], axis=1)
+    moved = moved[np.lexsort((moved[:, 1], moved[:, 0]))]
+    first, second = moved[:, 0], moved[:, 1]
+    types = atom_type[first], atom_type[second]
+    return PairList(
+        start=np.searchsorted(first, np.arange(n + 1)).astype(np.int32),
+        second=second.astype(np.int32),
+        r0=scoring.r0[types],
+        is_hydrophobic=scoring.is_hydrophobic[types],
+        is_hydrogen_bond=scoring.is_hydrogen_bond[types],
+    )

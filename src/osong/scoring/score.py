@@ -1,0 +1,159 @@
+"""`score`: the exact energy of a pose, and which terms and atoms it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from rdkit import Chem
+
+from osong.atom_types import ATOM_TYPES
+from osong.errors import InputError
+from osong.ligands.pose import pack_pose
+from osong.ligands.prepared import PreparedLigand
+from osong.receptor.target import Target
+from osong.scoring.functions import ScoringFunction, scoring_function
+from osong_kernels.cpu.terms import ligand_terms, receptor_terms
+from osong_kernels.physics.pair_terms import TERM_NAMES, cap
+
+__all__ = ["CAP_KCAL", "Score", "score", "score_pose"]
+
+CAP_KCAL = 1000.0
+"""Positive energies of an atom or a pair are bent to stay below this, as in Vina's final scores."""
+
+Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """The exact energy of one pose.
+
+    Attributes
+    ----------
+    total
+        kcal/mol, the reported energy: ``inter`` scaled by the torsion count. As in Vina, the
+        pose's own intramolecular energy is its reference, so ``intra`` cancels.
+    inter, intra
+        kcal/mol: between ligand and receptor, and within the ligand, before scaling.
+    terms
+        kcal/mol, what each term gives to ``inter``; the part that Vina's cap of large clashes
+        takes off is the entry ``cap`` (0 for reasonable poses), so the terms add up to ``inter``.
+    torsion_count, torsion_factor
+        Vina's count of active torsions, and what it scales ``inter`` by.
+    scoring
+        Name of the scoring function.
+    atoms
+        One row a heavy atom: index in the molecule, element, type, energy and each term.
+    """
+
+    total: float
+    inter: float
+    intra: float
+    terms: dict[str, float]
+    torsion_count: float
+    torsion_factor: float
+    scoring: str
+    atoms: pd.DataFrame
+
+    def __repr__(self) -> str:
+        """Show the numbers a chemist asks for first."""
+        return (
+            f"Score(total={self.total:.3f}, inter={self.inter:.3f}, intra={self.intra:.3f}, "
+            f"torsions={self.torsion_count:g}, scoring={self.scoring!r})"
+        )
+
+
+def score(target: Target, mol: Chem.Mol | PreparedLigand, scoring: str = "vina") -> Score:
+    """Score a pose where it is, without moving it.
+
+    Parameters
+    ----------
+    target
+        Receptor and box. Atoms outside the box are scored like any other.
+    mol
+        RDKit molecule with a 3D conformer in the receptor's frame; missing hydrogens are added.
+        Or a prepared ligand, whose first conformer is scored.
+    scoring
+        ``"vina"`` or ``"vinardo"``.
+
+    Raises
+    ------
+    InputError
+        If the molecule has no 3D conformer.
+    LigandError
+        If the molecule cannot be typed.
+    """
+    if isinstance(mol, PreparedLigand):
+        ligand = mol
+    else:
+        if mol.GetNumConformers() == 0:
+            raise InputError(
+                "this molecule has no coordinates, so there is no pose to score: "
+                "dock it with osong.dock, or read it from a file with 3D coordinates"
+            )
+        ligand = pack_pose(mol)
+    return score_pose(target, ligand, ligand.packed.coords[0], scoring_function(scoring))
+
+
+def score_pose(
+    target: Target, ligand: PreparedLigand, coords: npt.NDArray[np.floating], f: ScoringFunction
+) -> Score:
+    """Score a prepared ligand at ``coords`` (n_atoms, 3) in packed order, angstrom."""
+    packed = ligand.packed
+    n = packed.n_scored
+    xyz = np.ascontiguousarray(coords[:n], np.float64)
+    by_atom = np.zeros((n, len(TERM_NAMES)))
+    scored = target.receptor.atom_type >= 0
+    tables = [
+        np.asarray(table, np.float64) for table in (f.r0, f.is_hydrophobic, f.is_hydrogen_bond)
+    ]
+    types = packed.atom_type[:n].astype(np.int32)
+    receptor_terms(
+        xyz,
+        types,
+        target.receptor.coords[scored].astype(np.float64),
+        target.receptor.atom_type[scored].astype(np.int32),
+        *tables,
+        f.weights,
+        by_atom,
+    )
+    by_pair = np.zeros((len(packed.pairs), len(TERM_NAMES)))
+    ligand_terms(xyz, types, packed.pairs.astype(np.int32), *tables, f.weights, by_pair)
+    energies = _capped(by_atom.sum(axis=1))
+    inter, intra = float(energies.sum()), float(_capped(by_pair.sum(axis=1)).sum())
+    terms = {name: float(v) for name, v in zip(TERM_NAMES, by_atom.sum(axis=0), strict=True)}
+    terms["cap"] = inter - float(by_atom.sum())
+    factor = f.torsion_factor(packed.torsion_count)
+    return Score(
+        total=inter * factor,
+        inter=inter,
+        intra=intra,
+        terms=terms,
+        torsion_count=packed.torsion_count,
+        torsion_factor=factor,
+        scoring=f.name,
+        atoms=_atom_table(ligand, energies, by_atom),
+    )
+
+
+def _capped(energies: Float64) -> Float64:
+    return np.array([cap(float(e), CAP_KCAL)[0] for e in energies])
+
+
+def _atom_table(ligand: PreparedLigand, energies: Float64, by_atom: Float64) -> pd.DataFrame:
+    packed = ligand.packed
+    mol = ligand.mol()
+    index = packed.atom_index[: packed.n_scored].astype(int)
+    table = pd.DataFrame(
+        {
+            "atom": index,
+            "element": [mol.GetAtomWithIdx(int(i)).GetSymbol() for i in index],
+            "type": [ATOM_TYPES[t].name for t in packed.atom_type[: packed.n_scored]],
+            "energy": energies,
+        }
+    )
+    for k, name in enumerate(TERM_NAMES):
+        table[name] = by_atom[:, k]
+    return table.sort_values("atom", ignore_index=True)
