@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 from osong_workflows.campaign import Campaign
 from osong_workflows.create import create_campaign
 from osong_workflows.docking import DEFAULT_DOCKER
-from osong_workflows.settings import CampaignSettings, dump_ligand_options
+from osong_workflows.settings import dump_ligand_options, make_settings
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Mapping, Sequence
 
-    from osong_workflows.campaign import RunnerName
     from osong_workflows.create import TargetLike
     from osong_workflows.events import Subscriber
-    from osong_workflows.parts import CampaignStatus
+    from osong_workflows.runners.base import RunnerName
+    from osong_workflows.status import CampaignStatus
 
 __all__ = ["Campaign", "open_campaign", "resume", "screen", "status"]
 
@@ -96,7 +96,7 @@ def screen(
     osong.errors.ResourceError
         The disk cannot hold the campaign, or is full; what is finished stays.
     """
-    settings = CampaignSettings(
+    settings = make_settings(
         target_name=target.name,
         target_key=target.key.hex(),
         scoring=scoring,
@@ -110,7 +110,7 @@ def screen(
     folder = create_campaign(
         target, library, out, settings, workers=workers, runner=runner, chunk_size=chunk_size
     )
-    return Campaign(folder, docker=docker).resume(
+    return Campaign(folder.path, docker=docker).resume(
         workers=workers,
         runner=runner,
         memory_per_worker=memory_per_worker,

@@ -1,0 +1,1 @@
+"""Runners: who docks which chunk when; what comes out is the same."""

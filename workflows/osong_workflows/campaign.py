@@ -1,0 +1,340 @@
+"""`Campaign`: one screening run, a folder, and what can be asked of it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from osong.errors import CampaignError, InputError, MissingExtraError
+from osong_workflows.create import finish_planning
+from osong_workflows.docking import DEFAULT_DOCKER
+from osong_workflows.events import (
+    CampaignFinished,
+    CampaignStarted,
+    LogFile,
+    PartSetAside,
+    Publisher,
+)
+from osong_workflows.export import write_hits, write_sdf
+from osong_workflows.folder import CampaignFolder
+from osong_workflows.limits import usable_cores, usable_memory
+from osong_workflows.merge import best_molecules, find_by_name, ledger_table, pose_rows
+from osong_workflows.parts import find_parts, sweep, sweep_damaged
+from osong_workflows.plan import Plan, read_plan
+from osong_workflows.progress import ProgressBar, wants_progress
+from osong_workflows.run import Run
+from osong_workflows.runners.base import RunnerName, check_runner
+from osong_workflows.settings import CampaignSettings, read_settings
+from osong_workflows.status import CampaignStatus, count_status
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import pandas as pd
+    import pyarrow as pa
+
+    from osong.hit_table import HitTable
+    from osong_workflows.events import Subscriber
+    from osong_workflows.runners.base import Runner
+
+__all__ = ["Campaign"]
+
+_OWN_MEMORY: int = 512 * 2**20
+"""What this process keeps for itself of the memory of the job."""
+
+
+class Campaign:
+    """A campaign folder, finished or not. Opening one runs and writes nothing.
+
+    Parameters
+    ----------
+    folder
+        A folder that ``osong.screen`` made.
+    docker
+        "module:function" that builds what docks one record. It has to be the one that the folder
+        was made with: a folder cannot choose what code runs.
+
+    Examples
+    --------
+    >>> campaign = Campaign("run1")  # doctest: +SKIP
+    >>> campaign.top(20)  # doctest: +SKIP
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, docker: str = DEFAULT_DOCKER) -> None:
+        self._folder = CampaignFolder.at(folder)
+        self._settings = read_settings(self._folder.settings)
+        self._docker = docker
+        self._read_plan: Plan | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The folder that holds everything."""
+        return self._folder.path
+
+    @property
+    def settings(self) -> CampaignSettings:
+        """What was asked for."""
+        return self._settings
+
+    @property
+    def plan(self) -> Plan:
+        """The chunks and what they cost."""
+        if self._read_plan is None:
+            self._read_plan = read_plan(self._folder)
+        return self._read_plan
+
+    def status(self) -> CampaignStatus:
+        """Count what became of the molecules so far; ``str()`` of it is one line."""
+        return count_status(self._folder, self.plan)
+
+    def resume(
+        self,
+        *,
+        workers: int | None = None,
+        runner: RunnerName = "local",
+        memory_per_worker: int | None = None,
+        progress: bool | None = None,
+        subscribers: Sequence[Subscriber] = (),
+    ) -> Campaign:
+        """Do what is left to do, and return the campaign; where nothing is left, do nothing.
+
+        Parameters
+        ----------
+        workers
+            Molecules docked at a time; None: as many as this job may use.
+        runner
+            "local" or "serial".
+        memory_per_worker
+            Bytes that the docking of one molecule may take; None: this job's share.
+        progress
+            Show a progress bar; None: only on a terminal or in Jupyter.
+        subscribers
+            Functions that are called with every event.
+
+        Raises
+        ------
+        CampaignError
+            Another process works in the folder, or it is damaged beyond its parts.
+        ResourceError
+            The disk is full; what is finished stays.
+        """
+        check_runner(runner)
+        if workers is not None and workers < 1:
+            raise InputError(f"workers must be at least 1, got {workers}")
+        if self._settings.docker != self._docker:
+            raise CampaignError(
+                f"{self.folder}: was made with the docker '{self._settings.docker}'; resume it "
+                f"with Campaign(folder, docker='{self._settings.docker}')"
+            )
+        if not self._folder.plan.exists():
+            finish_planning(self._folder, self._settings, workers or usable_cores())
+        with contextlib.ExitStack() as stack:
+            is_locked = stack.enter_context(self._folder.locked())
+            heard: list[Subscriber] = [LogFile(self._folder.log), *subscribers]
+            if wants_progress(progress):
+                bar = ProgressBar()
+                stack.callback(bar.close)
+                heard.append(bar)
+            if is_locked:
+                sweep(self._folder)
+            n_workers = 1 if runner == "serial" else workers or self._affordable_workers()
+            self._run(runner, n_workers, memory_per_worker, Publisher(heard))
+        return self
+
+    def _run(
+        self, runner: RunnerName, workers: int, memory: int | None, publisher: Publisher
+    ) -> None:
+        """Dock the chunks that have no valid part."""
+        valid = sweep_damaged(
+            self._folder,
+            self.plan,
+            lambda part, moved, why: publisher(PartSetAside(str(part), str(moved), why)),
+        )
+        before = self.status()
+        left = [chunk.index for chunk in self.plan.chunks if chunk.index not in valid]
+        publisher(
+            CampaignStarted(
+                folder=str(self.folder),
+                n_records=self.plan.n_records,
+                n_chunks=self.plan.n_chunks,
+                n_chunks_done=len(valid),
+                n_ok=before.n_ok,
+                n_failed=before.n_failed,
+                workers=workers,
+                runner=runner,
+            )
+        )
+        if not left:
+            return
+        begin = time.perf_counter()
+        limit = memory if memory is not None else _share_of_memory(workers)
+        run = Run(self._folder, self.plan, self._settings, publisher, limit)
+        with contextlib.closing(run):
+            _make_runner(runner, workers).run(run, left)
+        after = self.status()
+        if not after.is_finished:
+            raise CampaignError(
+                f"{self.folder}: {after.n_left} of {after.n_records} molecules have no row after "
+                "the run; run: osong resume"
+            )
+        seconds = round(time.perf_counter() - begin, 3)
+        publisher(CampaignFinished(str(self.folder), after.n_ok, after.n_failed, seconds))
+
+    def _affordable_workers(self) -> int:
+        """Return as many workers as there are cores, fewer where memory would not suffice."""
+        by_memory = (usable_memory() - _OWN_MEMORY) // self.plan.memory_bytes_per_worker
+        return max(1, min(usable_cores(), by_memory))
+
+    def top(self, n: int | None = 20) -> pd.DataFrame:
+        """Return the best molecules, one row each, best first; None: all that docked.
+
+        Columns: rank, name, energy (kcal/mol), ligand_efficiency (kcal/mol per heavy atom),
+        n_heavy, smiles (of the state that docked best), n_variants, index (position in the
+        library), source.
+        """
+        if n is not None and n < 1:
+            raise InputError(f"n must be at least 1, got {n}")
+        table = best_molecules(self._parts().values(), n)
+        frame = table.drop(["format", "input"]).to_pandas()
+        frame.insert(0, "rank", np.arange(1, len(frame) + 1))
+        frame.insert(3, "ligand_efficiency", frame["energy"] / frame["n_heavy"])
+        columns = ["rank", "name", "energy", "ligand_efficiency", "n_heavy", "smiles"]
+        return frame[[*columns, "n_variants", "index", "source"]]
+
+    def hits(self, n: int = 20) -> HitTable:
+        """Return the best molecules as a table that shows structures in Jupyter."""
+        from osong.hit_table import HitTable
+
+        return HitTable(self.top(n))
+
+    def ledger(self) -> pa.Table:
+        """Return one row for every molecule that is done, in the library's order.
+
+        Columns: index, name, source, format, input, status ("ok" or "failed"), stage and reason
+        (of a failure), n_variants, notes, energy, smiles, n_heavy.
+        """
+        return ledger_table(self._parts().values())
+
+    def poses(self, molecule: str | int) -> list[Any]:
+        """Return the poses of a molecule as RDKit molecules, best first.
+
+        Parameters
+        ----------
+        molecule
+            Its name, or its index in the library.
+
+        Raises
+        ------
+        InputError
+            There is no such molecule, several have that name, or it failed.
+        """
+        index = self._find(molecule)
+        part = self._parts().get(index // self.plan.chunk_size)
+        if part is None:
+            raise InputError(f"molecule {molecule!r} is not docked yet; run: osong resume")
+        (row,) = pose_rows(part, [index])
+        if row["status"] != "ok":
+            raise InputError(f"molecule {molecule!r} has no pose: {row['stage']}: {row['reason']}")
+        from osong_workflows.export import row_molecules
+
+        return row_molecules(row)
+
+    def to_sdf(
+        self, path: str | os.PathLike[str], n: int | None = None, *, n_poses: int = 1
+    ) -> int:
+        """Write the best molecules' poses as SDF, best molecule first; return how many molecules.
+
+        Parameters
+        ----------
+        path
+            The file; it appears whole or not at all.
+        n
+            How many molecules; None: all that docked.
+        n_poses
+            How many poses of each.
+        """
+        best = best_molecules(self._parts().values(), n)["index"].to_pylist()
+        return write_sdf(path, best, self._parts(), self.plan.chunk_size, n_poses)
+
+    def to_csv(self, path: str | os.PathLike[str], n: int | None = None) -> int:
+        """Write the hit table as CSV; return its rows. ``n`` as for :meth:`to_sdf`."""
+        return write_hits(path, self.top(n), "csv")
+
+    def to_parquet(self, path: str | os.PathLike[str], n: int | None = None) -> int:
+        """Write the hit table as Parquet; return its rows. ``n`` as for :meth:`to_sdf`."""
+        return write_hits(path, self.top(n), "parquet")
+
+    def to_smiles(self, path: str | os.PathLike[str], n: int | None = None) -> int:
+        """Write SMILES and names, best first; return how many. ``n`` as for :meth:`to_sdf`."""
+        return write_hits(path, self.top(n), "smiles")
+
+    def to_polars(self) -> Any:
+        """Return the ledger as a polars DataFrame."""
+        try:
+            import polars
+        except ImportError as error:
+            raise MissingExtraError("polars", extra="polars", purpose="to_polars") from error
+        return polars.from_arrow(self.ledger())
+
+    def duckdb(self) -> Any:
+        """Return a DuckDB relation over the parts: every molecule with its poses."""
+        try:
+            import duckdb
+        except ImportError as error:
+            raise MissingExtraError("duckdb", extra="duckdb", purpose="duckdb") from error
+        parts = [str(part) for part in self._parts().values()]
+        if not parts:
+            raise CampaignError(f"{self.folder}: nothing is docked yet; run: osong resume")
+        return duckdb.connect().read_parquet(parts, hive_partitioning=False)
+
+    def __repr__(self) -> str:
+        """Return the status in one line."""
+        return f"Campaign({str(self.status())!r})"
+
+    def _repr_html_(self) -> str:
+        """Show the status and the best ten molecules in Jupyter."""
+        from html import escape
+
+        return f"<p>{escape(str(self.status()))}</p>" + self.hits(10)._repr_html_()
+
+    def _parts(self) -> dict[int, Path]:
+        return find_parts(self._folder, self.plan)
+
+    def _find(self, molecule: str | int) -> int:
+        """Return a molecule's index."""
+        if not isinstance(molecule, str):
+            index = int(molecule)
+            if not 0 <= index < self.plan.n_records:
+                raise InputError(
+                    f"molecule {index}: the library has molecules 0 to {self.plan.n_records - 1}"
+                )
+            return index
+        found = find_by_name(self._parts().values(), molecule)
+        if not found:
+            raise InputError(f"{self.folder}: no molecule is called {molecule!r}; see ledger()")
+        if len(found) > 1:
+            raise InputError(
+                f"{len(found)} molecules are called {molecule!r}; give an index: {found}"
+            )
+        return found[0]
+
+
+def _make_runner(name: RunnerName, workers: int) -> Runner:
+    """Return the runner of a name."""
+    if name == "serial":
+        from osong_workflows.runners.serial import SerialRunner
+
+        return SerialRunner()
+    from osong_workflows.runners.local import LocalRunner
+
+    return LocalRunner(workers)
+
+
+def _share_of_memory(workers: int) -> int:
+    """Return the bytes that each of some docking processes may hold."""
+    return int(max(usable_memory() - _OWN_MEMORY, _OWN_MEMORY) * 0.95) // workers

@@ -1,0 +1,131 @@
+"""A docking process: takes records over a pipe, answers each with its outcome.
+
+Started by ``osong_workflows.supervisor`` as ``python -m osong_workflows.child FD``. Docking lives
+in a process of its own because chemistry code can crash or hang, and only a process can be killed.
+One record is under way at a time, so the supervisor always knows which one did it.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+from importlib import import_module
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Final
+
+from osong.errors import InputError, LigandError, OsongError
+from osong_workflows.outcome import Docker, FailedMolecule, Outcome, checked
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from osong.library import Record
+    from osong_workflows.settings import CampaignSettings
+
+__all__ = ["BUG_EXIT_CODE", "READY", "Job", "load_builder", "main"]
+
+READY: Final = "ready"
+BUG_EXIT_CODE: Final = 70
+"""Exit code after an exception that nobody expected; its last line is on standard error."""
+
+_GRACE: Final = 2.0
+"""The supervisor kills at the time limit; a process without supervisor ends itself after this
+many times the limit."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a docking process is told first.
+
+    Attributes
+    ----------
+    target
+        Path of the saved target.
+    settings
+        The campaign's settings; they name the docker.
+    """
+
+    target: str
+    settings: CampaignSettings
+
+
+def load_builder(name: str) -> object:
+    """Return the function that "module:function" names.
+
+    Raises
+    ------
+    InputError
+        There is no such module or function.
+    """
+    module, _, function = name.partition(":")
+    try:
+        return getattr(import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"docker '{name}': cannot be loaded ({error}); give it as 'module:function'"
+        ) from error
+
+
+def main(descriptor: int) -> None:
+    """Serve one supervisor until it closes the pipe."""
+    # Ctrl-C reaches the whole group; the supervisor decides what happens to its processes.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.excepthook = _exit_on_bug
+    threading.Thread(target=_leave_with_parent, args=(os.getppid(),), daemon=True).start()
+    with Connection(descriptor) as pipe:
+        try:
+            job: Job = pipe.recv()
+            builder = load_builder(job.settings.docker)
+            docker: Docker = builder(job.target, job.settings)  # type: ignore[operator]
+            pipe.send(READY)
+            _serve(pipe, docker, job.settings.molecule_timeout_s)
+        except OsongError as error:
+            pipe.send(error)
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            return
+
+
+def _serve(pipe: Connection, docker: Docker, timeout_s: float) -> None:
+    """Dock what comes, for ever."""
+    while True:
+        record: Record = pipe.recv()
+        # Its timer is a thread in C: it works where Python hangs inside RDKit.
+        faulthandler.dump_traceback_later(_GRACE * timeout_s + 10, exit=True)
+        outcome = _dock(docker, record)
+        faulthandler.cancel_dump_traceback_later()
+        pipe.send(outcome)
+
+
+def _dock(docker: Docker, record: Record) -> Outcome:
+    """Dock one record; a molecule that cannot be docked is a result."""
+    try:
+        return checked(docker(record))
+    except LigandError as error:
+        return FailedMolecule(error.stage, str(error))
+
+
+def _exit_on_bug(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """End the process so that the supervisor can tell a bug from a crash."""
+    traceback.print_exception(kind, error, trace)
+    sys.stderr.flush()
+    os._exit(BUG_EXIT_CODE)
+
+
+def _leave_with_parent(parent: int) -> None:
+    """End this process when its supervisor has died without closing the pipe."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    # As osong_workflows.child, not __main__: what crosses the pipe is pickled by that name.
+    import_module("osong_workflows.child").main(int(sys.argv[1]))

@@ -1,0 +1,210 @@
+"""How a campaign folder comes about: settings, target, records, plan, in this order."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from osong.atom_types import ATOM_TYPES
+from osong.errors import CampaignError, InputError, ResourceError
+from osong.library import Record, read_records
+from osong_workflows.folder import CampaignFolder, full_disk, write_atomically
+from osong_workflows.limits import usable_cores
+from osong_workflows.plan import Plan, make_plan, read_plan
+from osong_workflows.settings import CampaignSettings, read_settings
+from osong_workflows.staging import library_digest, stage_library
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from osong.box import Box
+    from osong_workflows.runners.base import RunnerName
+
+__all__ = ["TargetLike", "create_campaign", "finish_planning"]
+
+_IN_MEMORY: Final = "(molecules from Python)"
+
+
+class TargetLike(Protocol):
+    """What a campaign needs of a target."""
+
+    @property
+    def name(self) -> str:
+        """What results call it."""
+
+    @property
+    def key(self) -> bytes:
+        """Hash of what affects scores."""
+
+    @property
+    def box(self) -> Box:
+        """Where to search."""
+
+    def save(self, path: str | Path) -> None:
+        """Write it to one file."""
+
+
+def create_campaign(
+    target: TargetLike,
+    library: str | os.PathLike[str] | Iterable[Any],
+    out: str | os.PathLike[str],
+    settings: CampaignSettings,
+    *,
+    workers: int | None = None,
+    runner: RunnerName = "local",
+    chunk_size: int | None = None,
+) -> CampaignFolder:
+    """Make a campaign folder, or find that it already holds this very campaign.
+
+    Raises
+    ------
+    InputError
+        The library cannot be read or is empty.
+    CampaignError
+        The folder holds another campaign or other files; it is left as it is.
+    ResourceError
+        The disk is too small.
+    """
+    if chunk_size is not None and chunk_size < 1:
+        raise InputError(f"chunk_size must be at least 1, got {chunk_size}")
+    folder = CampaignFolder.at(out)
+    settings = settings.model_copy(update={"library": _library_name(library)})
+    records = _open_library(library)
+    _check_folder(folder, settings)
+    if not folder.plan.exists():
+        _check_space(folder, library)
+    is_new = not folder.path.exists()
+    with full_disk(folder.path):
+        folder.path.mkdir(parents=True, exist_ok=True)
+    with folder.locked():
+        # Another process may have been faster.
+        _check_folder(folder, settings)
+        if folder.plan.exists():
+            _check_library(folder, read_plan(folder), settings, records)
+            return folder
+        try:
+            write_atomically(folder.settings, settings.to_toml().encode())
+            with full_disk(folder.path):
+                target.save(folder.target)
+            n_workers = 1 if runner == "serial" else workers or usable_cores()
+            _plan(folder, settings, records, n_workers, chunk_size, target.box)
+        except BaseException:
+            if is_new:
+                shutil.rmtree(folder.path, ignore_errors=True)
+            raise
+    return folder
+
+
+def finish_planning(folder: CampaignFolder, settings: CampaignSettings, workers: int) -> None:
+    """Plan a campaign that was stopped before its plan was made; its library must be a file.
+
+    Raises
+    ------
+    CampaignError
+        The library came from Python, or the target was not saved yet.
+    """
+    if settings.library == _IN_MEMORY or not folder.target.exists():
+        read_plan(folder)  # raises, and says what to do
+    from osong.receptor import Target
+
+    records = _open_library(settings.library)
+    box = Target.load(folder.target).box
+    with folder.locked():
+        _plan(folder, settings, records, workers, None, box)
+
+
+def _plan(
+    folder: CampaignFolder,
+    settings: CampaignSettings,
+    records: Iterable[Record],
+    workers: int,
+    chunk_size: int | None,
+    box: Box,
+) -> None:
+    """Stage the records and write the plan."""
+    staged = stage_library(records, folder.input)
+    with full_disk(folder.path):
+        folder.parts.mkdir(exist_ok=True)
+    make_plan(
+        folder,
+        settings,
+        staged,
+        workers=workers,
+        chunk_size=chunk_size,
+        grid_bytes=_grid_bytes(box),
+    )
+
+
+def _library_name(library: str | os.PathLike[str] | Iterable[Any]) -> str:
+    if isinstance(library, (str, os.PathLike)):
+        return str(Path(library).expanduser().absolute())
+    return _IN_MEMORY
+
+
+def _open_library(library: str | os.PathLike[str] | Iterable[Any]) -> Iterator[Record]:
+    """Return the records, the first of them already read, so that a bad library fails at once."""
+    source = Path(library).expanduser() if isinstance(library, (str, os.PathLike)) else library
+    records = iter(read_records(source))
+    first = next(records, None)
+    if first is None:
+        raise InputError(f"{_library_name(library)}: holds no molecule; check the file")
+    numbered = enumerate(itertools.chain([first], records))
+    return (Record(i, r.name, r.source, r.format, r.data) for i, r in numbered)
+
+
+def _check_folder(folder: CampaignFolder, settings: CampaignSettings) -> None:
+    """Check that a folder is new, empty, or of a campaign with the same settings."""
+    path = folder.path
+    if path.exists() and not path.is_dir():
+        raise CampaignError(f"{path}: is a file; choose a folder for the campaign")
+    if folder.settings.exists():
+        differences = read_settings(folder.settings).differences(settings)
+        if differences:
+            raise CampaignError(
+                f"{path}: holds another campaign ({'; '.join(differences)}); choose another "
+                "output folder"
+            )
+    elif path.exists() and any(entry.name != "lock" for entry in path.iterdir()):
+        raise CampaignError(
+            f"{path}: is not empty and holds no campaign; choose another output folder"
+        )
+
+
+def _check_library(
+    folder: CampaignFolder, plan: Plan, settings: CampaignSettings, records: Iterator[Record]
+) -> None:
+    """Check that a planned campaign has these very records."""
+    if library_digest(records) != plan.library_digest:
+        raise CampaignError(
+            f"{folder.path}: holds another campaign (its library, "
+            f"{read_settings(folder.settings).library}, has other molecules or another order than "
+            f"{settings.library}); choose another output folder"
+        )
+
+
+def _check_space(folder: CampaignFolder, library: object) -> None:
+    """Check that the disk can take a copy of the library; Parquet is no larger than text."""
+    if not isinstance(library, (str, os.PathLike)):
+        return
+    source = Path(library).expanduser()
+    files = [source] if source.is_file() else list(source.rglob("*"))
+    needed = sum(path.stat().st_size for path in files if path.is_file())
+    existing = next(path for path in (folder.path, *folder.path.parents) if path.exists())
+    free = math.inf
+    with contextlib.suppress(OSError):
+        free = shutil.disk_usage(existing).free
+    if needed > free:
+        raise ResourceError(
+            f"{folder.path}: a copy of the library needs up to {needed / 2**30:.1f} GiB and the "
+            f"disk has {free / 2**30:.1f} GiB free; free space or choose another folder"
+        )
+
+
+def _grid_bytes(box: Box) -> int:
+    """Return the memory of the target's grid maps."""
+    return math.prod(box.n_points()) * len(ATOM_TYPES) * 4

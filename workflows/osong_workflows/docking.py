@@ -1,0 +1,89 @@
+"""The docker of every real campaign: reads, prepares and docks one record with Osong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from osong.library import parse_record
+from osong.ligands import LigandOptions, PreparedLigand, prepare_ligand
+from osong_workflows.outcome import DockedMolecule, DockedPose, Docker
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from osong.library import Record
+    from osong.search import Pose
+    from osong_workflows.settings import CampaignSettings
+
+__all__ = ["DEFAULT_DOCKER", "build_docker"]
+
+DEFAULT_DOCKER: Final = "osong_workflows.docking:build_docker"
+
+
+def build_docker(target_path: str, settings: CampaignSettings) -> Docker:
+    """Load the target, build its grid maps, compile, and return what docks one record.
+
+    Runs once in each docking process; everything slow is done when it returns, so that no
+    molecule's time limit pays for it.
+    """
+    from osong.receptor import Target
+    from osong.search import DockingSession
+
+    session = DockingSession(
+        Target.load(target_path),
+        scoring=settings.scoring,
+        effort=settings.effort,
+        n_poses=settings.n_poses,
+        seed=settings.seed,
+        threads=1,
+    )
+    options = LigandOptions(**settings.ligands)
+    session.dock(prepare_ligand("CCO", name="ethanol", options=options.model_copy(update=_PLAIN)))
+
+    def dock_record(record: Record) -> DockedMolecule:
+        parsed = parse_record(record)
+        if isinstance(parsed, PreparedLigand):
+            variants = [parsed]
+        else:
+            variants = prepare_ligand(parsed, name=record.name, options=options)
+        return _docked(session.dock(variants), variants)
+
+    return dock_record
+
+
+_PLAIN: Final = {"keep_geometry": False}
+"""The molecule that warms a process up comes without coordinates."""
+
+
+def _docked(poses: Sequence[Pose], variants: Sequence[PreparedLigand]) -> DockedMolecule:
+    """Return the poses of one molecule as plain data."""
+    from osong.pose_molecules import plain_smiles
+
+    best = poses[0].ligand if poses else variants[0]
+    notes = dict.fromkeys(note for variant in variants for note in variant.notes)
+    return DockedMolecule(
+        poses=tuple(_plain_pose(pose) for pose in poses),
+        n_variants=len(variants),
+        notes=tuple(notes),
+        smiles=plain_smiles(best.smiles),
+        n_heavy=best.packed.n_scored,
+    )
+
+
+def _plain_pose(pose: Pose) -> DockedPose:
+    """Return a pose with its coordinates in the order of its SMILES."""
+    packed = pose.ligand.packed
+    coords = np.empty((packed.n_atoms, 3), dtype=np.float32)
+    coords[packed.atom_index] = pose.coords
+    return DockedPose(
+        energy=float(pose.energy),
+        inter=float(pose.inter),
+        intra=float(pose.intra),
+        variant=pose.ligand.variant,
+        conformer=int(pose.conformer),
+        genotype=np.asarray(pose.genotype, dtype=np.float32),
+        smiles=pose.ligand.smiles,
+        coords=coords,
+    )

@@ -1,0 +1,151 @@
+"""What a running campaign tells: events for whoever subscribes (progress bar, log, tests)."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+__all__ = [
+    "CampaignFinished",
+    "CampaignStarted",
+    "ChunkFinished",
+    "Event",
+    "LogFile",
+    "MoleculeFailed",
+    "MoleculesDone",
+    "PartSetAside",
+    "Publisher",
+    "Subscriber",
+    "WorkerRestarted",
+]
+
+
+@dataclass(frozen=True)
+class CampaignStarted:
+    """A run begins; ``n_ok`` and ``n_failed`` are what earlier runs did."""
+
+    folder: str
+    n_records: int
+    n_chunks: int
+    n_chunks_done: int
+    n_ok: int
+    n_failed: int
+    workers: int
+    runner: str
+
+
+@dataclass(frozen=True)
+class MoleculesDone:
+    """Molecules got their results (in memory; they count once their chunk is finished)."""
+
+    n_ok: int
+    n_failed: int
+
+
+@dataclass(frozen=True)
+class MoleculeFailed:
+    """A molecule will have a failed row in the ledger."""
+
+    index: int
+    name: str
+    stage: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class WorkerRestarted:
+    """A docking process died or was killed while it had this molecule."""
+
+    index: int
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ChunkFinished:
+    """A part is on disk."""
+
+    chunk: int
+    n_ok: int
+    n_failed: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PartSetAside:
+    """A part was damaged and was moved away; its chunk is done again."""
+
+    part: str
+    moved_to: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class CampaignFinished:
+    """Every molecule has its row."""
+
+    folder: str
+    n_ok: int
+    n_failed: int
+    seconds: float
+
+
+Event: TypeAlias = (
+    CampaignStarted
+    | MoleculesDone
+    | MoleculeFailed
+    | WorkerRestarted
+    | ChunkFinished
+    | PartSetAside
+    | CampaignFinished
+)
+Subscriber: TypeAlias = Callable[[Event], None]
+
+
+class Publisher:
+    """Passes events on to subscribers, one at a time, from whatever thread."""
+
+    def __init__(self, subscribers: Sequence[Subscriber] = ()) -> None:
+        self._subscribers = tuple(subscribers)
+        self._lock = threading.Lock()
+
+    def __call__(self, event: Event) -> None:
+        """Pass an event on."""
+        with self._lock:
+            for subscriber in self._subscribers:
+                subscriber(event)
+
+
+class LogFile:
+    """Appends events as JSON lines with time, process and host.
+
+    Single molecules stay out: their rows are in the parts, and a log of a billion lines helps
+    nobody.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __call__(self, event: Event) -> None:
+        """Append one line."""
+        if isinstance(event, (MoleculesDone, MoleculeFailed)):
+            return
+        line = {
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "event": type(event).__name__,
+            **asdict(event),
+        }
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")

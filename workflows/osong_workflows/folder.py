@@ -1,0 +1,165 @@
+"""The campaign folder: where things are, whole-or-nothing writes, and the lock."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TextIO
+
+from osong.errors import CampaignError, ResourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["CampaignFolder", "full_disk", "sync_folder", "write_atomically"]
+
+_NO_LOCKS: Final = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL})
+"""What ``flock`` answers on file systems without locks."""
+
+
+@dataclass(frozen=True)
+class CampaignFolder:
+    """Names of the files of a campaign.
+
+    Attributes
+    ----------
+    path
+        The folder, absolute.
+    """
+
+    path: Path
+
+    @classmethod
+    def at(cls, path: str | os.PathLike[str]) -> CampaignFolder:
+        """Return the folder with an absolute path."""
+        return cls(Path(path).expanduser().absolute())
+
+    @property
+    def settings(self) -> Path:
+        """What was asked for."""
+        return self.path / "campaign.toml"
+
+    @property
+    def target(self) -> Path:
+        """The target, as ``Target.save`` writes it."""
+        return self.path / "target.osong"
+
+    @property
+    def plan(self) -> Path:
+        """The chunks; written last, so a folder that has it is complete."""
+        return self.path / "plan.json"
+
+    @property
+    def input(self) -> Path:
+        """The library's records."""
+        return self.path / "input"
+
+    @property
+    def parts(self) -> Path:
+        """The results."""
+        return self.path / "parts"
+
+    @property
+    def damaged(self) -> Path:
+        """Parts that were set aside."""
+        return self.path / "damaged"
+
+    @property
+    def log(self) -> Path:
+        """Events with times and host names: what must not be in the parts."""
+        return self.path / "log.jsonl"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[bool]:
+        """Hold the folder for writing; yields False where the file system has no locks.
+
+        The kernel frees the lock when its holder dies, however that happens, so there is no stale
+        lock to clean up. Without locks two runs waste work but harm nothing: a part appears by a
+        rename and its name says what is in it.
+
+        Raises
+        ------
+        CampaignError
+            Another process holds the folder; the message names it.
+        """
+        path = self.path / "lock"
+        with full_disk(self.path):
+            file = path.open("a+", encoding="utf-8")
+        with file:
+            has_lock = self._take(file)
+            if has_lock:
+                with full_disk(self.path):
+                    file.truncate(0)
+                    json.dump({"pid": os.getpid(), "host": socket.gethostname()}, file)
+                    file.flush()
+            yield has_lock
+
+    def _take(self, file: TextIO) -> bool:
+        """Take the lock; False where the file system has none."""
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CampaignError(
+                f"{self.path}: {_holder(Path(file.name))} is working in this campaign folder; "
+                "wait for it or stop it"
+            ) from error
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            return False
+        return True
+
+
+def _holder(path: Path) -> str:
+    """Return who holds a lock, in words."""
+    try:
+        holder = json.loads(path.read_text(encoding="utf-8"))
+        return f"process {holder['pid']} on {holder['host']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a small file so that it is there whole or not at all, also after a power cut."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with full_disk(path.parent):
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make renames in a folder durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def full_disk(folder: Path) -> Iterator[None]:
+    """Turn an ``OSError`` while writing into one line that says what to do.
+
+    Raises
+    ------
+    ResourceError
+        With the folder, the system's reason and the remedy.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ResourceError(
+            f"{folder}: cannot write ({reason}); free space or permissions there, then run the "
+            "same command again: finished parts are kept"
+        ) from error

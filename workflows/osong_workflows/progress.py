@@ -1,0 +1,96 @@
+"""A progress bar for a campaign: a subscriber to its events, drawn with Rich."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from osong_workflows.events import CampaignFinished, CampaignStarted, MoleculesDone, PartSetAside
+
+if TYPE_CHECKING:
+    from osong_workflows.events import Event
+
+__all__ = ["ProgressBar", "wants_progress"]
+
+
+def wants_progress(asked: bool | None) -> bool:
+    """Return whether to show progress; without a wish, only where somebody watches."""
+    if asked is not None:
+        return asked
+    return sys.stderr.isatty() or Console(stderr=True).is_jupyter
+
+
+class ProgressBar:
+    """Shows molecules done, ok and failed, the rate and the time left."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._progress = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[n_ok]} ok, {task.fields[n_failed]} failed"),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console or Console(stderr=True),
+            speed_estimate_period=300.0,
+        )
+        self._task = self._progress.add_task(
+            "docking", total=None, n_ok=0, n_failed=0, rate="", start=False
+        )
+        self._n_ok = 0
+        self._n_failed = 0
+
+    def __call__(self, event: Event) -> None:
+        """Draw an event."""
+        if isinstance(event, CampaignStarted):
+            self._start(event)
+        elif isinstance(event, MoleculesDone):
+            self._advance(event)
+        elif isinstance(event, PartSetAside):
+            self._progress.console.print(
+                f"{event.part} was damaged ({event.reason}); moved to {event.moved_to}, and its "
+                "molecules are docked again",
+                soft_wrap=True,
+            )
+        elif isinstance(event, CampaignFinished):
+            self.close()
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._progress.stop()
+
+    def _start(self, event: CampaignStarted) -> None:
+        self._n_ok, self._n_failed = event.n_ok, event.n_failed
+        done = event.n_ok + event.n_failed
+        if done == event.n_records:
+            self._progress.console.print(
+                f"{event.folder}: already finished, nothing to do", soft_wrap=True
+            )
+            return
+        self._progress.start()
+        self._progress.update(self._task, total=event.n_records, completed=done)
+        self._progress.start_task(self._task)
+
+    def _advance(self, event: MoleculesDone) -> None:
+        self._n_ok += event.n_ok
+        self._n_failed += event.n_failed
+        speed = self._progress.tasks[0].speed
+        self._progress.update(
+            self._task,
+            advance=event.n_ok + event.n_failed,
+            n_ok=self._n_ok,
+            n_failed=self._n_failed,
+            rate=f"{speed * 60:.0f}/min" if speed else "",
+        )

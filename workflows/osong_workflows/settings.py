@@ -1,0 +1,166 @@
+"""`CampaignSettings`: what was asked for, as it stands in ``campaign.toml``."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from osong.errors import CampaignError, InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["CampaignSettings", "dump_ligand_options", "make_settings", "read_settings"]
+
+_NONE: Final = "none"
+"""How None stands in TOML, which has no word for it."""
+
+_NOT_COMPARED: Final = frozenset({"osong", "target_name", "library"})
+"""Fields that may differ between two requests for the same campaign: they change no result."""
+
+_HEADER: Final = """\
+# An Osong campaign: what was asked for. Written once; changing it makes another campaign.
+# Continue with: osong resume FOLDER
+"""
+
+
+class CampaignSettings(BaseModel):
+    """Everything that decides the results of a campaign, apart from target and library themselves.
+
+    Attributes
+    ----------
+    osong
+        Version of Osong that made the campaign.
+    target_name
+        What the target is called.
+    target_key
+        ``Target.key`` in hexadecimal: what affects scores.
+    library
+        The library's file, or a word for an iterable.
+    scoring, effort, n_poses, seed
+        As for ``osong.dock``.
+    molecule_timeout_s
+        Seconds after which a molecule is given up.
+    docker
+        "module:function" that builds what docks one record.
+    ligands
+        Fields of ``osong.ligands.LigandOptions``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    osong: str = Field(default_factory=lambda: version("osong"))
+    target_name: str
+    target_key: str
+    library: str = ""
+    scoring: str
+    effort: str
+    n_poses: int = Field(ge=1, le=1000)
+    seed: int = Field(ge=0, lt=2**63)
+    molecule_timeout_s: float = Field(gt=0)
+    docker: str
+    ligands: dict[str, Any] = Field(default_factory=dict)
+
+    def differences(self, other: CampaignSettings) -> list[str]:
+        """Return what differs in ``other``, each as "field is A there, B here"."""
+        mine, theirs = self.model_dump(), other.model_dump()
+        mine |= {f"ligands.{k}": v for k, v in mine.pop("ligands").items()}
+        theirs |= {f"ligands.{k}": v for k, v in theirs.pop("ligands").items()}
+        fields = sorted((mine.keys() | theirs.keys()) - _NOT_COMPARED)
+        return [
+            f"{field} is {mine.get(field)!r} there and {theirs.get(field)!r} here"
+            for field in fields
+            if mine.get(field) != theirs.get(field)
+        ]
+
+    def to_toml(self) -> str:
+        """Return the text of ``campaign.toml``."""
+        values = self.model_dump()
+        ligands = values.pop("ligands")
+        lines = [f"{key} = {_toml_value(value)}" for key, value in values.items()]
+        lines += ["", "[ligands]"]
+        lines += [f"{key} = {_toml_value(value)}" for key, value in ligands.items()]
+        return _HEADER + "\n".join(lines) + "\n"
+
+
+def make_settings(**fields: Any) -> CampaignSettings:
+    """Return checked settings.
+
+    Raises
+    ------
+    InputError
+        A value is out of range; one line names it.
+    """
+    try:
+        return CampaignSettings(**fields)
+    except ValidationError as error:
+        raise InputError(f"campaign: {_first_problem(error)}") from error
+
+
+def read_settings(path: Path) -> CampaignSettings:
+    """Read ``campaign.toml``.
+
+    Raises
+    ------
+    CampaignError
+        The file is missing, no TOML, or has unknown or bad fields.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        ligands = values.get("ligands", {})
+        values["ligands"] = {k: None if v == _NONE else v for k, v in ligands.items()}
+        return CampaignSettings(**values)
+    except FileNotFoundError as error:
+        raise CampaignError(
+            f"{path.parent}: no campaign folder (it has no {path.name}); check the path, or start "
+            "a campaign with: osong screen"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise CampaignError(f"{path}: cannot be read ({error}); restore the file") from error
+    except ValidationError as error:
+        raise CampaignError(
+            f"{path}: {_first_problem(error)}; restore the file or use the version of Osong that "
+            "made it"
+        ) from error
+
+
+def dump_ligand_options(options: Any | Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return ligand options (a pydantic model, its fields, or None) as checked, plain values."""
+    from osong.ligands import LigandOptions
+
+    if isinstance(options, LigandOptions):
+        model = options
+    elif options is None or isinstance(options, Mapping):
+        try:
+            model = LigandOptions(**(options or {}))
+        except ValidationError as error:
+            raise InputError(f"ligand options: {_first_problem(error)}") from error
+    else:
+        raise InputError(
+            f"ligand_options must be LigandOptions or a mapping, got {type(options).__name__}"
+        )
+    return dict(model.model_dump(mode="json"))
+
+
+def _first_problem(error: ValidationError) -> str:
+    """Return the first problem that pydantic found, on one line."""
+    problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    return f"{where}: {problem['msg']}" + (
+        f", got {problem['input']!r}" if problem["type"] != "missing" else ""
+    )
+
+
+def _toml_value(value: Any) -> str:
+    """Return a plain value in TOML; JSON's strings, numbers and lists are TOML's."""
+    if value is None:
+        return json.dumps(_NONE)
+    if isinstance(value, (bool, int, float, str, list, tuple)):
+        # TOML allows no bare DEL in a string, JSON does.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    raise InputError(f"campaign.toml cannot hold a {type(value).__name__}: {value!r}")

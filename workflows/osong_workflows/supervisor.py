@@ -1,0 +1,246 @@
+"""`Supervisor`: keeps one docking process alive and gives every record exactly one outcome."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from multiprocessing import Pipe
+from typing import IO, TYPE_CHECKING, Any, Final
+
+import psutil
+
+from osong.errors import CampaignError, OsongError
+from osong_workflows.child import BUG_EXIT_CODE, READY, Job
+from osong_workflows.events import WorkerRestarted
+from osong_workflows.outcome import FailedMolecule, Outcome
+
+if TYPE_CHECKING:
+    import threading
+    from multiprocessing.connection import Connection
+
+    from osong.library import Record
+    from osong_workflows.events import Publisher
+
+__all__ = ["Supervisor"]
+
+_START_LIMIT_S: Final = 1800.0
+"""Imports, compilation and grid maps of a large box on a busy machine."""
+_TICK_S: Final = 0.5
+_ATTEMPTS: Final = 2
+"""A process may be killed by accident (out of memory, an operator); a molecule that kills it twice
+is to blame."""
+_MAX_DEATHS_IN_A_ROW: Final = 50
+"""So many molecules in a row that end their process say that something else is broken."""
+_ONE_THREAD: Final = dict.fromkeys(
+    (
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "NUMEXPR_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+        "NUMBA_NUM_THREADS",
+        "RAYON_NUM_THREADS",
+        "POLARS_MAX_THREADS",
+    ),
+    "1",
+)
+_STOP_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGHUP, signal.SIGINT})
+
+
+class _Died(Exception):  # noqa: N818 (it is no error, it is an answer)
+    """The docking process ended instead of answering."""
+
+    def __init__(self, stage: str, reason: str, *, may_be_chance: bool) -> None:
+        super().__init__(reason)
+        self.outcome = FailedMolecule(stage, reason)
+        self.may_be_chance = may_be_chance
+
+
+class Supervisor:
+    """One docking process: started when needed, watched, killed and replaced.
+
+    Parameters
+    ----------
+    job
+        What the process is to do.
+    publisher
+        Who hears of restarts.
+    stop
+        Set from elsewhere when the run is to end early.
+    memory_limit
+        Bytes of resident memory that the process may hold; 0 for no limit.
+    """
+
+    def __init__(
+        self, job: Job, publisher: Publisher, stop: threading.Event, memory_limit: int = 0
+    ) -> None:
+        self._job = job
+        self._publisher = publisher
+        self._stop = stop
+        self._memory_limit = memory_limit
+        self._process: subprocess.Popen[bytes] | None = None
+        self._watched: psutil.Process | None = None
+        self._pipe: Connection[Any, Any] | None = None
+        self._messages: IO[bytes] | None = None
+        self._deaths_in_a_row = 0
+
+    def dock(self, record: Record) -> Outcome:
+        """Return what became of a record, whatever its docking does to the process.
+
+        Raises
+        ------
+        OsongError
+            Not the molecule but something all of them need is at fault.
+        """
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                outcome = self._ask(record)
+            except _Died as death:
+                self.close()
+                outcome = death.outcome
+                self._publisher(WorkerRestarted(record.index, record.name, death.outcome.reason))
+                if death.may_be_chance and attempt < _ATTEMPTS:
+                    continue
+                self._count_death(death)
+            else:
+                self._deaths_in_a_row = 0
+            return outcome
+        raise AssertionError("unreachable: the last attempt returns")
+
+    def close(self) -> None:
+        """End the docking process, however busy it is."""
+        if self._pipe is not None:
+            self._pipe.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        if self._messages is not None:
+            self._messages.close()
+        self._process = self._pipe = self._messages = self._watched = None
+
+    def _count_death(self, death: _Died) -> None:
+        self._deaths_in_a_row += 1
+        if self._deaths_in_a_row >= _MAX_DEATHS_IN_A_ROW:
+            raise CampaignError(
+                f"{self._deaths_in_a_row} molecules in a row ended their docking process, the last "
+                f"with: {death.outcome.reason}; run osong doctor, then resume"
+            )
+
+    def _ask(self, record: Record) -> Outcome:
+        """Send a record and wait for its outcome."""
+        if self._process is None:
+            self._start()
+        if self._messages is not None:
+            # Only what the record at hand says is kept; a library's worth of warnings is not.
+            self._messages.truncate(0)
+        try:
+            self._send(record)
+        except OSError as error:
+            raise self._post_mortem() from error
+        answer = self._wait(self._job.settings.molecule_timeout_s)
+        if isinstance(answer, OsongError):
+            raise answer
+        return answer
+
+    def _start(self) -> None:
+        """Start a docking process and wait until it can dock."""
+        ours, theirs = Pipe()
+        # Append mode: after a truncation the process goes on at the new end.
+        self._messages = tempfile.TemporaryFile("a+b")  # noqa: SIM115 (closed by close)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "osong_workflows.child", str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=self._messages,
+            stderr=self._messages,
+            env=os.environ | _ONE_THREAD | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+        theirs.close()
+        self._pipe = ours
+        self._watched = psutil.Process(self._process.pid)
+        try:
+            self._send(self._job)
+            answer = self._wait(_START_LIMIT_S)
+        except (OSError, _Died) as error:
+            death = error if isinstance(error, _Died) else self._post_mortem()
+            self.close()
+            raise CampaignError(
+                f"a docking process cannot start: {death.outcome.reason}; run: osong doctor"
+            ) from error
+        if answer != READY:
+            self.close()
+            raise answer
+
+    def _send(self, message: object) -> None:
+        if self._pipe is None:
+            raise AssertionError("_start comes first")
+        self._pipe.send(message)
+
+    def _wait(self, limit_s: float) -> Any:
+        """Return the next answer, or raise `_Died` after killing for time or memory."""
+        if self._pipe is None:
+            raise AssertionError("_start comes first")
+        deadline = time.monotonic() + limit_s
+        while True:
+            try:
+                if self._pipe.poll(_TICK_S):
+                    return self._pipe.recv()
+            except (EOFError, OSError) as error:
+                raise self._post_mortem() from error
+            if self._stop.is_set():
+                raise CampaignError("the campaign was stopped; continue with: osong resume")
+            if time.monotonic() > deadline:
+                raise _Died("time", f"took longer than {limit_s:g} s", may_be_chance=False)
+            if self._memory_limit and self._resident_bytes() > self._memory_limit:
+                limit = self._memory_limit / 2**20
+                raise _Died("memory", f"needed more than {limit:.0f} MiB", may_be_chance=False)
+
+    def _resident_bytes(self) -> int:
+        with contextlib.suppress(psutil.Error):
+            if self._watched is not None:
+                return int(self._watched.memory_info().rss)
+        return 0
+
+    def _post_mortem(self) -> _Died:
+        """Return why the process ended, in words that are the same in every run."""
+        if self._process is None:
+            raise AssertionError("_start comes first")
+        try:
+            code = self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            return _Died("crash", "closed its pipe and hung", may_be_chance=True)
+        if -code in _STOP_SIGNALS:
+            raise CampaignError(
+                f"a docking process was told to stop ({signal.Signals(-code).name}); continue "
+                "with: osong resume"
+            )
+        if code == BUG_EXIT_CODE:
+            return _Died("crash", f"unexpected error: {self._last_words()}", may_be_chance=False)
+        if code < 0:
+            reason = f"the process died of {_signal_name(-code)}"
+        else:
+            reason = f"the process ended itself with code {code}"
+        return _Died("crash", reason, may_be_chance=True)
+
+    def _last_words(self) -> str:
+        """Return the last line of the process's messages, without memory addresses."""
+        if self._messages is None:
+            return ""
+        end = self._messages.seek(0, os.SEEK_END)
+        self._messages.seek(max(0, end - 2000))
+        lines = self._messages.read().decode("utf-8", "replace").strip().splitlines()
+        return re.sub(r"0x[0-9a-f]+", "0x...", lines[-1]) if lines else ""
+
+
+def _signal_name(number: int) -> str:
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}"
+    return f"{name} (out of memory?)" if name == "SIGKILL" else name
