@@ -1,1 +1,8 @@
 """The search: from a prepared ligand to ranked poses."""
+
+from osong.search.docking import dock
+from osong.search.effort import EFFORTS, Effort
+from osong.search.pose import Pose
+from osong.search.session import DockingSession
+
+__all__ = ["EFFORTS", "DockingSession", "Effort", "Pose", "dock"]

@@ -106,21 +106,32 @@ def score_pose(
     xyz = np.ascontiguousarray(coords[:n], np.float64)
     by_atom = np.zeros((n, len(TERM_NAMES)))
     scored = target.receptor.atom_type >= 0
-    tables = [
-        np.asarray(table, np.float64) for table in (f.r0, f.is_hydrophobic, f.is_hydrogen_bond)
-    ]
+    r0 = f.r0.astype(np.float64)
+    is_hydrophobic = f.is_hydrophobic.astype(np.float64)
+    is_hydrogen_bond = f.is_hydrogen_bond.astype(np.float64)
     types = packed.atom_type[:n].astype(np.int32)
     receptor_terms(
         xyz,
         types,
         target.receptor.coords[scored].astype(np.float64),
         target.receptor.atom_type[scored].astype(np.int32),
-        *tables,
+        r0,
+        is_hydrophobic,
+        is_hydrogen_bond,
         f.weights,
         by_atom,
     )
     by_pair = np.zeros((len(packed.pairs), len(TERM_NAMES)))
-    ligand_terms(xyz, types, packed.pairs.astype(np.int32), *tables, f.weights, by_pair)
+    ligand_terms(
+        xyz,
+        types,
+        packed.pairs.astype(np.int32),
+        r0,
+        is_hydrophobic,
+        is_hydrogen_bond,
+        f.weights,
+        by_pair,
+    )
     energies = _capped(by_atom.sum(axis=1))
     inter, intra = float(energies.sum()), float(_capped(by_pair.sum(axis=1)).sum())
     terms = {name: float(v) for name, v in zip(TERM_NAMES, by_atom.sum(axis=0), strict=True)}

@@ -1,0 +1,177 @@
+"""Groups of lockstep chains of one ligand: memory, rounds, agreement, and what they found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from osong.box import Box
+from osong.scoring.functions import ScoringFunction
+from osong.scoring.kernel_ligand import KernelLigand
+from osong.search.effort import Effort
+from osong_kernels.arguments import ChainState, Field, SearchRules
+from osong_kernels.cpu.lanes import N_LANES
+from osong_kernels.cpu.minimise import N_SCALARS
+from osong_kernels.cpu.search import run_chains, start_chains
+
+__all__ = ["Minimum", "find_minima", "new_state", "search_key", "search_rules"]
+
+_POOL_SIZE: Final = 8
+_POOL_RMSD: Final = 1.0
+_AGREEMENT_KCAL: Final = 0.15
+Mapper = Callable[[Callable[[int], None], Iterable[int]], Iterator[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Minimum:
+    """A local minimum on the grid: energy (kcal/mol, unscaled), genotype and ring conformer."""
+
+    energy: float
+    genotype: npt.NDArray[np.float32]
+    conformer: int
+    coords: npt.NDArray[np.float32]
+
+
+def search_key(seed: int, ligand_key: bytes) -> npt.NDArray[np.uint64]:
+    """Return the (2,) uint64 key, 32 bits a word, of a ligand's random numbers."""
+    digest = blake2b(
+        ligand_key, digest_size=8, key=(seed & (2**64 - 1)).to_bytes(8, "little")
+    ).digest()
+    return np.frombuffer(digest, "<u4").astype(np.uint64)
+
+
+def search_rules(ligand: KernelLigand, *, limit: float = 10.0) -> SearchRules:
+    """Return how the chains of a ligand move; values as in Vina where it has the same rule."""
+    coords = ligand.topology.local[0] + ligand.pivots[0][_segments(ligand)]
+    spread = coords - coords.mean(axis=0)
+    gyration = float(np.sqrt((spread**2).sum(axis=1).mean()))
+    return SearchRules(
+        temperature=1.2,
+        limit=limit,
+        max_iterations=(25 + len(ligand.order)) // 3,
+        tolerance=2e-3,
+        prune_iteration=1000,
+        prune_gap=0.0,
+        move=2.0,
+        gyration=max(gyration, 0.5),
+        pool_rmsd=_POOL_RMSD,
+    )
+
+
+def _segments(ligand: KernelLigand) -> npt.NDArray[np.int64]:
+    counts = np.diff(ligand.topology.segment_start)
+    return np.repeat(np.arange(len(counts)), counts)
+
+
+def new_state(ligand: KernelLigand) -> ChainState:
+    """Return memory for sixteen chains of a ligand."""
+    n, n_segments, lanes = len(ligand.order), len(ligand.topology.parent), N_LANES
+    genes, dof = 6 + n_segments, 5 + n_segments
+
+    def floats(*shape: int) -> npt.NDArray[np.float32]:
+        return np.zeros(shape, np.float32)
+
+    def integers(*shape: int) -> npt.NDArray[np.int32]:
+        return np.zeros(shape, np.int32)
+
+    return ChainState(
+        local=floats(n, 3, lanes),
+        axis=floats(n_segments, 3, lanes),
+        offset=floats(n_segments, 3, lanes),
+        trial=floats(genes, lanes),
+        base=floats(genes, lanes),
+        current=floats(genes, lanes),
+        direction=floats(dof, lanes),
+        base_gradient=floats(dof, lanes),
+        hessian=floats(dof * (dof + 1) // 2, lanes),
+        scalars=floats(N_SCALARS, lanes),
+        conformer=integers(lanes),
+        current_conformer=integers(lanes),
+        step=integers(lanes),
+        pool_energy=floats(lanes, _POOL_SIZE),
+        pool_genotype=floats(lanes, _POOL_SIZE, genes),
+        pool_conformer=integers(lanes, _POOL_SIZE),
+        pool_coords=floats(lanes, _POOL_SIZE, n, 3),
+    )
+
+
+def find_minima(
+    ligand: KernelLigand,
+    field: Field,
+    box: Box,
+    scoring: ScoringFunction,
+    effort: Effort,
+    key: npt.NDArray[np.uint64],
+    mapper: Mapper = map,
+) -> list[Minimum]:
+    """Search and return the distinct minima found, best first.
+
+    ``mapper`` runs the groups of a round (``map``, or a thread pool's): groups are independent,
+    so the result is the same.
+    """
+    states = [new_state(ligand) for _ in range(effort.n_groups)]
+    rules = search_rules(ligand)
+    low, high = box_corners(box)
+    n_ticks = effort.ticks(len(ligand.topology.parent) - 1, len(ligand.order))
+
+    def start(g: int) -> None:
+        start_chains(ligand.topology, key, g * N_LANES, low, high, states[g])
+
+    def advance(g: int) -> None:
+        run_chains(
+            ligand.topology, ligand.pairs, field, scoring.weights, rules, key, g * N_LANES,
+            n_ticks, states[g],
+        )  # fmt: skip
+
+    groups = range(effort.n_groups)
+    list(mapper(start, groups))
+    for done in range(1, effort.max_rounds + 1):
+        list(mapper(advance, groups))
+        if done >= effort.min_rounds and _agree(states, effort.agreement):
+            break
+    return _distinct(states, effort.n_refined)
+
+
+def box_corners(box: Box) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the low and the high corner of a box, each (3,), angstrom."""
+    center, size = np.array(box.center, np.float64), np.array(box.size, np.float64)
+    return center - 0.5 * size, center + 0.5 * size
+
+
+def _agree(states: Sequence[ChainState], n_wanted: int) -> bool:
+    """Return whether enough groups found the best minimum by themselves."""
+    bests = [float(state.pool_energy[:, 0].min()) for state in states]
+    leader = int(np.argmin(bests))
+    lane = int(np.argmin(states[leader].pool_energy[:, 0]))
+    coords = states[leader].pool_coords[lane, 0]
+    found = 0
+    for state in states:
+        close = state.pool_energy <= bests[leader] + _AGREEMENT_KCAL
+        difference = state.pool_coords[close] - coords
+        rmsd = np.sqrt((difference**2).sum(axis=2).mean(axis=1))
+        found += int((rmsd < _POOL_RMSD).any())
+    return found >= n_wanted
+
+
+def _distinct(states: Sequence[ChainState], n_wanted: int) -> list[Minimum]:
+    energy = np.concatenate([s.pool_energy.reshape(-1) for s in states])
+    genotype = np.concatenate([s.pool_genotype.reshape(-1, s.base.shape[0]) for s in states])
+    conformer = np.concatenate([s.pool_conformer.reshape(-1) for s in states])
+    coords = np.concatenate([s.pool_coords.reshape(-1, *s.local.shape[:2]) for s in states])
+    chosen: list[int] = []
+    for k in np.argsort(energy, kind="stable"):
+        if not np.isfinite(energy[k]) or len(chosen) == n_wanted:
+            break
+        difference = coords[chosen] - coords[k]
+        if chosen and np.sqrt((difference**2).sum(axis=2).mean(axis=1)).min() < _POOL_RMSD:
+            continue
+        chosen.append(int(k))
+    return [
+        Minimum(float(energy[k]), genotype[k].copy(), int(conformer[k]), coords[k].copy())
+        for k in chosen
+    ]

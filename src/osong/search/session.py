@@ -1,0 +1,150 @@
+"""`DockingSession`: everything that docking many ligands into one target shares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+import numpy as np
+
+from osong.errors import LigandError
+from osong.ligands.prepared import PreparedLigand
+from osong.receptor.target import Target
+from osong.scoring.exact import score_pose
+from osong.scoring.functions import scoring_function
+from osong.scoring.grid import GridMaps
+from osong.scoring.kernel_ligand import KernelLigand
+from osong.search.chains import find_minima, search_key
+from osong.search.effort import effort_named
+from osong.search.pose import Pose
+from osong.search.refine import place_packed, receptor_atoms, refine
+from osong.search.symmetry import symmetric_rmsd, symmetries
+
+__all__ = ["DockingSession"]
+
+_DISTINCT_RMSD: Final = 1.0
+_ENERGY_RANGE_KCAL: Final = 3.0
+
+
+class DockingSession:
+    """Docks ligands into one target; grid maps are built once, when first needed.
+
+    Parameters
+    ----------
+    target
+        Receptor and box.
+    scoring
+        ``"vina"`` or ``"vinardo"``.
+    effort
+        ``"fast"``, ``"balanced"`` or ``"thorough"``.
+    n_poses
+        Most poses of a molecule; distinct ones (1 A apart, symmetry-corrected) within 3 kcal/mol
+        of the best.
+    seed
+        Any integer; with the ligand itself it decides every random number.
+    threads
+        Threads of one ligand's search; the result does not depend on it.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        scoring: str = "vina",
+        effort: str = "balanced",
+        n_poses: int = 9,
+        seed: int = 0,
+        threads: int = 1,
+    ) -> None:
+        self.target = target
+        self.scoring = scoring_function(scoring)
+        self.effort = effort_named(effort)
+        self.n_poses = n_poses
+        self.seed = seed
+        self.threads = threads
+        self.maps = GridMaps(target.receptor, target.box, self.scoring)
+        self._receptor = receptor_atoms(target.receptor, self.scoring)
+
+    def dock(self, ligands: Sequence[PreparedLigand]) -> list[Pose]:
+        """Dock the variants of one molecule; return poses over all of them, best first.
+
+        Raises
+        ------
+        LigandError
+            If no pose was found inside the box.
+        """
+        poses = [pose for ligand in ligands for pose in self._dock_one(ligand)]
+        poses.sort(key=lambda pose: (pose.energy, pose.ligand.variant))
+        if not poses:
+            raise LigandError(
+                "no pose found inside the box: is the box large enough for this molecule?",
+                stage="dock",
+            )
+        return poses[: self.n_poses]
+
+    def _dock_one(self, ligand: PreparedLigand) -> list[Pose]:
+        packed = ligand.packed
+        self.maps.ensure(set(packed.atom_type[: packed.n_scored].tolist()))
+        arrays = KernelLigand.from_packed(packed, self.scoring, self.maps.map_of_type)
+        key = search_key(self.seed, packed.key)
+        with ThreadPoolExecutor(self.threads) as pool:
+            minima = find_minima(
+                arrays, self.maps.field(), self.target.box, self.scoring, self.effort, key,
+                map if self.threads == 1 else pool.map,
+            )  # fmt: skip
+        if not minima:
+            return []
+        genotypes, conformers = refine(
+            minima, arrays, self._receptor, self.target.box, self.scoring
+        )
+        poses = [
+            self._pose(ligand, arrays, genotype, int(conformer))
+            for genotype, conformer in zip(genotypes, conformers, strict=True)
+        ]
+        return self._select(ligand, poses)
+
+    def _pose(
+        self, ligand: PreparedLigand, arrays: KernelLigand, genotype: np.ndarray, conformer: int
+    ) -> Pose:
+        coords = place_packed(ligand.packed, arrays, genotype, conformer)
+        exact = score_pose(self.target, ligand, coords, self.scoring)
+        return Pose(
+            energy=(exact.inter + exact.intra) * exact.torsion_factor,
+            inter=exact.inter,
+            intra=exact.intra,
+            genotype=genotype,
+            conformer=conformer,
+            coords=coords.astype(np.float32),
+            ligand=ligand,
+            scoring=self.scoring.name,
+        )
+
+    def _select(self, ligand: PreparedLigand, poses: list[Pose]) -> list[Pose]:
+        """Return distinct poses, best first, with energies relative to the best one's intra."""
+        poses.sort(key=lambda pose: pose.energy)
+        factor = self.scoring.torsion_factor(ligand.packed.torsion_count)
+        reference = poses[0].intra
+        n = ligand.packed.n_scored
+        permutations = symmetries(ligand)
+        chosen: list[Pose] = []
+        for pose in poses:
+            energy = (pose.inter + pose.intra - reference) * factor
+            if chosen and energy > chosen[0].energy + _ENERGY_RANGE_KCAL:
+                break
+            if any(
+                symmetric_rmsd(pose.coords[:n], other.coords[:n], permutations) < _DISTINCT_RMSD
+                for other in chosen
+            ):
+                continue
+            chosen.append(_with_energy(pose, energy))
+            if len(chosen) == self.n_poses:
+                break
+        return chosen
+
+
+def _with_energy(pose: Pose, energy: float) -> Pose:
+    return Pose(
+        energy, pose.inter, pose.intra, pose.genotype, pose.conformer, pose.coords, pose.ligand,
+        pose.scoring,
+    )  # fmt: skip
