@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from osong_workflows.campaign import Campaign
 from osong_workflows.create import create_campaign
 from osong_workflows.docking import DEFAULT_DOCKER
+from osong_workflows.runners.base import check_runner
 from osong_workflows.settings import dump_ligand_options, make_settings
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ def screen(
     osong.errors.ResourceError
         The disk cannot hold the campaign, or is full; what is finished stays.
     """
+    check_runner(runner, workers)
     settings = make_settings(
         target_name=target.name,
         target_key=target.key.hex(),

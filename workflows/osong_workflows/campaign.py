@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -123,14 +124,8 @@ class Campaign:
         ResourceError
             The disk is full; what is finished stays.
         """
-        check_runner(runner)
-        if workers is not None and workers < 1:
-            raise InputError(f"workers must be at least 1, got {workers}")
-        if self._settings.docker != self._docker:
-            raise CampaignError(
-                f"{self.folder}: was made with the docker '{self._settings.docker}'; resume it "
-                f"with Campaign(folder, docker='{self._settings.docker}')"
-            )
+        check_runner(runner, workers)
+        self._check_docker()
         if not self._folder.plan.exists():
             finish_planning(self._folder, self._settings, workers or usable_cores())
         with contextlib.ExitStack() as stack:
@@ -145,6 +140,29 @@ class Campaign:
             n_workers = 1 if runner == "serial" else workers or self._affordable_workers()
             self._run(runner, n_workers, memory_per_worker, Publisher(heard))
         return self
+
+    def _check_docker(self) -> None:
+        """Check that the docker at hand is the one that the campaign was made with."""
+        if self._settings.docker != self._docker:
+            raise CampaignError(
+                f"{self.folder}: was made with the docker '{self._settings.docker}'; resume it "
+                f"with Campaign(folder, docker='{self._settings.docker}')"
+            )
+
+    def _check_settings(self) -> None:
+        """Check that what is docked now will fit to what was docked before."""
+        if self._settings.digest() != self.plan.settings_digest:
+            raise CampaignError(
+                f"{self._folder.settings}: was changed after the campaign began; undo the change, "
+                "or start another campaign"
+            )
+        here = version("osong")
+        if here != self._settings.osong:
+            raise CampaignError(
+                f"{self.folder}: was begun with Osong {self._settings.osong} and this is {here}, "
+                f"whose energies may differ; install osong=={self._settings.osong}, or start "
+                "another campaign"
+            )
 
     def _run(
         self, runner: RunnerName, workers: int, memory: int | None, publisher: Publisher
@@ -171,6 +189,7 @@ class Campaign:
         )
         if not left:
             return
+        self._check_settings()
         begin = time.perf_counter()
         limit = memory if memory is not None else _share_of_memory(workers)
         run = Run(self._folder, self.plan, self._settings, publisher, limit)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from osong.errors import CampaignError
 from osong.library import parse_record
 from osong.ligands import LigandOptions, PreparedLigand, prepare_ligand
 from osong_workflows.outcome import DockedMolecule, DockedPose, Docker
@@ -31,8 +32,13 @@ def build_docker(target_path: str, settings: CampaignSettings) -> Docker:
     from osong.receptor import Target
     from osong.search import DockingSession
 
+    target = Target.load(target_path)
+    if target.key.hex() != settings.target_key:
+        raise CampaignError(
+            f"{target_path}: is not the target that the campaign was made for; restore the file"
+        )
     session = DockingSession(
-        Target.load(target_path),
+        target,
         scoring=settings.scoring,
         effort=settings.effort,
         n_poses=settings.n_poses,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import io
 import json
 import os
 import socket
@@ -17,7 +18,10 @@ from osong.errors import CampaignError, ResourceError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["CampaignFolder", "full_disk", "sync_folder", "write_atomically"]
+    import pyarrow.parquet as pq
+    from typing_extensions import Buffer
+
+__all__ = ["CampaignFolder", "DiscardableFile", "full_disk", "sync_folder", "write_atomically"]
 
 _NO_LOCKS: Final = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL})
 """What ``flock`` answers on file systems without locks."""
@@ -123,6 +127,38 @@ def _holder(path: Path) -> str:
         return f"process {holder['pid']} on {holder['host']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"
+
+
+class DiscardableFile(io.BufferedWriter):
+    """A file that can be given up: a Parquet writer insists on writing its end, wherever it is.
+
+    Parameters
+    ----------
+    path
+        The file to write.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path, "wb"))
+        self._is_discarded = False
+
+    def write(self, data: Buffer) -> int:
+        """Write, or pretend to."""
+        return memoryview(data).nbytes if self._is_discarded else super().write(data)
+
+    def finish(self) -> None:
+        """Make the content durable and close."""
+        self.flush()
+        os.fsync(self.fileno())
+        self.close()
+
+    def discard(self, writer: pq.ParquetWriter) -> None:
+        """Close the file and its writer without caring about the content."""
+        self._is_discarded = True
+        with contextlib.suppress(OSError):
+            writer.close()
+        with contextlib.suppress(OSError):
+            self.close()
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from osong.errors import CampaignError
-from osong_workflows.folder import full_disk, sync_folder
+from osong_workflows.folder import DiscardableFile, full_disk, sync_folder
 from osong_workflows.outcome import DockedMolecule, FailedMolecule, Outcome
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class PartWriter:
     def __enter__(self) -> PartWriter:
         """Open the temporary file."""
         with full_disk(self._folder.path):
-            self._sink = self._temporary.open("wb")
+            self._sink = DiscardableFile(self._temporary)
             self._writer = pq.ParquetWriter(
                 self._sink, PART_SCHEMA, compression="zstd", compression_level=3
             )
@@ -135,8 +135,8 @@ class PartWriter:
             if error is None:
                 self._finish()
         finally:
-            with contextlib.suppress(OSError):
-                self._sink.close()
+            if not self._sink.closed:
+                self._sink.discard(self._writer)
             self._temporary.unlink(missing_ok=True)
 
     def _flush(self) -> None:
@@ -157,9 +157,7 @@ class PartWriter:
                 }
             )
             self._writer.close()
-            self._sink.flush()
-            os.fsync(self._sink.fileno())
-            self._sink.close()
+            self._sink.finish()
             name = f"{_prefix(self._chunk)}-{_checksum(self._temporary)}.parquet"
             self._temporary.rename(self._folder.parts / name)
             sync_folder(self._folder.parts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from hashlib import blake2b
@@ -62,6 +61,8 @@ class Plan(BaseModel):
 
     Attributes
     ----------
+    settings_digest
+        Hash of the settings that the chunks were made for.
     library_digest
         Hash of the library's records, in order.
     input_files
@@ -80,6 +81,7 @@ class Plan(BaseModel):
     n_records: int
     n_chunks: int
     chunk_size: int
+    settings_digest: str
     library_digest: str
     input_bytes: int
     parts_bytes: int
@@ -132,6 +134,7 @@ def make_plan(
         n_records=library.n_records,
         n_chunks=len(chunks),
         chunk_size=size,
+        settings_digest=settings.digest(),
         library_digest=library.digest,
         input_bytes=library.n_bytes,
         parts_bytes=parts_bytes,
@@ -181,8 +184,7 @@ def _cut(
     folder: CampaignFolder, settings: CampaignSettings, library: StagedLibrary, size: int
 ) -> list[Chunk]:
     """Return the chunks, each with the hash of what its part depends on."""
-    asked = settings.model_dump(exclude={"target_name", "library"})
-    salt = json.dumps(asked, sort_keys=True).encode()
+    salt = settings.digest().encode()
     records = read_staged(folder.input, library.files, 0, library.n_records)
     chunks = []
     for index, start in enumerate(range(0, library.n_records, size)):

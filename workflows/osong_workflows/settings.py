@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
+from hashlib import blake2b
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,7 +21,7 @@ __all__ = ["CampaignSettings", "dump_ligand_options", "make_settings", "read_set
 _NONE: Final = "none"
 """How None stands in TOML, which has no word for it."""
 
-_NOT_COMPARED: Final = frozenset({"osong", "target_name", "library"})
+_NOT_COMPARED: Final = frozenset({"target_name", "library"})
 """Fields that may differ between two requests for the same campaign: they change no result."""
 
 _HEADER: Final = """\
@@ -65,6 +66,12 @@ class CampaignSettings(BaseModel):
     molecule_timeout_s: float = Field(gt=0)
     docker: str
     ligands: dict[str, Any] = Field(default_factory=dict)
+
+    def digest(self) -> str:
+        """Return a hash of all that decides results, in hexadecimal."""
+        asked = self.model_dump(exclude=set(_NOT_COMPARED))
+        text = json.dumps(asked, sort_keys=True)
+        return blake2b(text.encode(), digest_size=16).hexdigest()
 
     def differences(self, other: CampaignSettings) -> list[str]:
         """Return what differs in ``other``, each as "field is A there, B here"."""

@@ -6,18 +6,17 @@ beginning, and a file may change between two runs.
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from osong.errors import CampaignError
 from osong.library import Record
-from osong_workflows.folder import full_disk, sync_folder
+from osong_workflows.folder import DiscardableFile, full_disk, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -158,7 +157,7 @@ class _StagedWriter:
         self._rows: list[dict[str, str]] = []
         self._n_characters = 0
         self._n_in_file = 0
-        self._sink: Any = None
+        self._sink: DiscardableFile | None = None
         self._writer: pq.ParquetWriter | None = None
 
     def add(self, row: dict[str, str]) -> None:
@@ -177,8 +176,8 @@ class _StagedWriter:
 
     def abandon(self) -> None:
         """Close the file at hand without caring about its content."""
-        if self._sink is not None:
-            self._sink.close()
+        if self._sink is not None and self._writer is not None:
+            self._sink.discard(self._writer)
 
     def _name(self) -> str:
         return f"records-{len(self._files):05d}.parquet"
@@ -187,19 +186,17 @@ class _StagedWriter:
         if not self._rows:
             return
         if self._writer is None:
-            self._sink = (self._folder / self._name()).open("wb")
+            self._sink = DiscardableFile(self._folder / self._name())
             self._writer = pq.ParquetWriter(self._sink, _SCHEMA, compression="zstd")
         self._writer.write_table(pa.Table.from_pylist(self._rows, _SCHEMA))
         self._n_in_file += len(self._rows)
         self._rows, self._n_characters = [], 0
 
     def _end_file(self) -> None:
-        if self._writer is None:
+        if self._writer is None or self._sink is None:
             return
         self._writer.close()
-        self._sink.flush()
-        os.fsync(self._sink.fileno())
-        self._sink.close()
+        self._sink.finish()
         self._files.append(StagedFile(self._name(), self._n_in_file))
         self._writer = self._sink = None
         self._n_in_file = 0

@@ -134,6 +134,7 @@ class Supervisor:
 
     def _ask(self, record: Record) -> Outcome:
         """Send a record and wait for its outcome."""
+        self._check_stop()
         if self._process is None:
             self._start()
         if self._messages is not None:
@@ -193,13 +194,16 @@ class Supervisor:
                     return self._pipe.recv()
             except (EOFError, OSError) as error:
                 raise self._post_mortem() from error
-            if self._stop.is_set():
-                raise CampaignError("the campaign was stopped; continue with: osong resume")
+            self._check_stop()
             if time.monotonic() > deadline:
                 raise _Died("time", f"took longer than {limit_s:g} s", may_be_chance=False)
             if self._memory_limit and self._resident_bytes() > self._memory_limit:
                 limit = self._memory_limit / 2**20
                 raise _Died("memory", f"needed more than {limit:.0f} MiB", may_be_chance=False)
+
+    def _check_stop(self) -> None:
+        if self._stop.is_set():
+            raise CampaignError("the campaign was stopped; continue with: osong resume")
 
     def _resident_bytes(self) -> int:
         with contextlib.suppress(psutil.Error):

@@ -31,13 +31,15 @@ class Runner(Protocol):
         """Call ``work.dock_chunk`` once for each chunk; the first error ends the run."""
 
 
-def check_runner(name: str) -> None:
-    """Check a runner's name.
+def check_runner(name: str, workers: int | None) -> None:
+    """Check a runner's name and its number of workers.
 
     Raises
     ------
     InputError
-        There is no such runner.
+        There is no such runner, or it would have no worker.
     """
+    if workers is not None and workers < 1:
+        raise InputError(f"workers must be at least 1, got {workers}")
     if name not in get_args(RunnerName):
         raise InputError(f"runner '{name}' is unknown; choose one of {get_args(RunnerName)}")

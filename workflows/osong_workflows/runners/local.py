@@ -56,7 +56,7 @@ class LocalRunner:
                     futures = client.map(
                         _dock_chunk, [token] * len(chunks), chunks, pure=False, retries=0
                     )
-                    for future in as_completed(futures):
+                    for future in as_completed(futures, loop=client.loop):
                         future.result()
                         future.release()
                 except BaseException:

@@ -1,0 +1,114 @@
+"""A docker without chemistry for tests: results follow from the record's text alone.
+
+Runs inside docking processes. A SMILES that begins with a word of `_MISDEEDS` does what the word
+says. Every call appends a line to the file that OSONG_FAKE_CALLS names.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from osong.errors import LigandError, ResourceError
+from osong_workflows.outcome import DockedMolecule, DockedPose
+
+if TYPE_CHECKING:
+    from osong.library import Record
+
+
+def _segfault(record: Record) -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def _crash_once(record: Record) -> None:
+    marker = Path(os.environ["OSONG_FAKE_CALLS"] + ".crashed")
+    if not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _hang(record: Record) -> None:
+    time.sleep(3600)
+
+
+def _fail(record: Record) -> None:
+    raise LigandError(f"{record.source}: made to fail: mend it", stage="embed")
+
+
+def _bug(record: Record) -> None:
+    raise KeyError(object())
+
+
+def _broken(record: Record) -> None:
+    raise ResourceError("nothing works any more")
+
+
+def _big(record: Record) -> None:
+    ballast = np.ones(300 * 2**20, dtype=np.uint8)
+    time.sleep(30)
+    del ballast
+
+
+_MISDEEDS = {
+    "SEGFAULT": _segfault,
+    "EXIT": lambda record: os._exit(3),
+    "ONCE": _crash_once,
+    "HANG": _hang,
+    "FAIL": _fail,
+    "BUG": _bug,
+    "BROKEN": _broken,
+    "BIG": _big,
+}
+
+
+def build(target_path: str, settings: object):
+    calls = os.environ.get("OSONG_FAKE_CALLS")
+    pause = float(os.environ.get("OSONG_FAKE_PAUSE", "0"))
+
+    def dock(record: Record) -> DockedMolecule:
+        if calls:
+            descriptor = os.open(calls, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+            os.write(descriptor, f"{record.index}\n".encode())
+            os.close(descriptor)
+        time.sleep(pause)
+        misdeed = _MISDEEDS.get(record.data.split("_")[0])
+        if misdeed:
+            misdeed(record)
+        return fake_molecule(record.data, settings.n_poses)
+
+    return dock
+
+
+def build_broken(target_path: str, settings: object):
+    raise ResourceError("no room for the grid maps; use a smaller box")
+
+
+def build_crashing(target_path: str, settings: object):
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def fake_molecule(data: str, n_poses: int) -> DockedMolecule:
+    """Water at a place and with an energy that the text's hash gives."""
+    seed = int.from_bytes(blake2b(data.encode(), digest_size=8).digest())
+    random = np.random.default_rng(seed)
+    energies = np.sort(random.uniform(-12, 0, n_poses))
+    poses = tuple(
+        DockedPose(
+            energy=float(energy),
+            inter=float(energy) - 0.5,
+            intra=0.5,
+            variant=0,
+            conformer=0,
+            genotype=random.normal(size=7).astype(np.float32),
+            smiles="[H]O[H]",
+            coords=random.normal(size=(3, 3)).astype(np.float32),
+        )
+        for energy in energies
+    )
+    return DockedMolecule(poses, n_variants=1, notes=("made up",), smiles="O", n_heavy=1)

@@ -1,0 +1,146 @@
+"""Molecules that crash, hang or eat memory become ledger rows; what all need ends the run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+from campaign_helpers import fake_screen, molecules, part_bytes, per_ligand, read_calls, reopen
+
+from osong.errors import CampaignError, InputError, ResourceError
+from osong_workflows.events import MoleculeFailed, WorkerRestarted
+
+BAD = [
+    ("SEGFAULT", "segfault"),
+    ("EXIT", "exit"),
+    ("BUG", "bug"),
+    ("FAIL", "fail"),
+    ("HANG", "hang"),
+]
+
+
+def with_bad() -> list[tuple[str, str]]:
+    good = molecules(30)
+    return [*good[:10], *BAD, *good[10:]]
+
+
+@pytest.fixture(scope="module")
+def serial(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bad") / "run"
+    return fake_screen(with_bad(), folder, molecule_timeout_s=1.5)
+
+
+def test_bad_molecules_are_rows_and_nothing_else_is_lost(serial):
+    rows = per_ligand(serial)
+    failed = {n: (r["stage"], r["reason"]) for n, r in rows.items() if r["status"] == "failed"}
+    assert failed == {
+        "segfault": ("crash", "the process died of SIGSEGV"),
+        "exit": ("crash", "the process ended itself with code 3"),
+        "bug": ("crash", "unexpected error: KeyError: <object object at 0x...>"),
+        "fail": ("embed", "item:13: made to fail: mend it"),
+        "hang": ("time", "took longer than 1.5 s"),
+    }
+    assert len(rows) == 35
+    status = serial.status()
+    assert (status.n_ok, status.n_failed) == (30, 5)
+    assert status.failures == {"crash": 3, "embed": 1, "time": 1}
+
+
+def test_the_local_runner_gives_the_same_bytes(serial, tmp_path):
+    size = serial.plan.chunk_size
+    campaign = fake_screen(
+        with_bad(),
+        tmp_path / "run",
+        molecule_timeout_s=1.5,
+        runner="local",
+        workers=2,
+        chunk_size=size,
+    )
+    assert part_bytes(campaign) == part_bytes(serial)
+
+
+def test_an_accident_is_forgiven(tmp_path, calls):
+    events: list = []
+    campaign = fake_screen(
+        [*molecules(4), ("ONCE", "once")], tmp_path / "run", subscribers=[events.append]
+    )
+    assert campaign.status().n_ok == 5
+    assert read_calls(calls).count(4) == 2
+    (restart,) = [event for event in events if isinstance(event, WorkerRestarted)]
+    assert "SIGKILL" in restart.reason
+
+
+def test_retries_are_bounded(tmp_path, calls):
+    campaign = fake_screen([("SEGFAULT", "s"), ("BUG", "b")], tmp_path / "run")
+    assert campaign.status().n_failed == 2
+    assert read_calls(calls) == [0, 0, 1], "a crash may be chance, an exception is not"
+
+
+def test_a_run_of_deaths_stops_the_campaign(tmp_path, monkeypatch):
+    monkeypatch.setattr("osong_workflows.supervisor._MAX_DEATHS_IN_A_ROW", 3)
+    library = [*molecules(4), *[(f"BUG_{i}", f"b{i}") for i in range(6)]]
+    with pytest.raises(CampaignError, match="3 molecules in a row"):
+        fake_screen(library, tmp_path / "run", chunk_size=4)
+    assert reopen(tmp_path / "run").status().n_ok == 4
+
+
+def test_memory_hog_is_a_row(tmp_path):
+    campaign = fake_screen(
+        [*molecules(2), ("BIG", "big")], tmp_path / "run", memory_per_worker=250 * 2**20
+    )
+    rows = per_ligand(campaign)
+    assert (rows["big"]["stage"], rows["big"]["reason"]) == ("memory", "needed more than 250 MiB")
+
+
+def test_what_all_molecules_need_ends_the_run(tmp_path):
+    library = [*molecules(8), ("BROKEN", "x")]
+    with pytest.raises(ResourceError, match="nothing works any more"):
+        fake_screen(library, tmp_path / "run", runner="local", workers=2, chunk_size=3)
+    status = reopen(tmp_path / "run").status()
+    assert status.n_failed == 0
+    assert not status.is_finished
+
+
+@pytest.mark.parametrize("runner", ["serial", "local"])
+@pytest.mark.parametrize(
+    ("docker", "error", "message"),
+    [
+        ("osong_fake_docker:build_broken", ResourceError, "use a smaller box"),
+        ("osong_fake_docker:build_crashing", CampaignError, "cannot start: .*SIGSEGV"),
+        ("osong_fake_docker:nothing", InputError, "cannot be loaded"),
+    ],
+)
+def test_docker_that_cannot_start(tmp_path, runner, docker, error, message):
+    with pytest.raises(error, match=message):
+        fake_screen(molecules(3), tmp_path / "run", docker=docker, runner=runner)
+
+
+def test_terminating_a_docking_process_stops_without_blame(tmp_path, calls):
+    """Batch systems send SIGTERM to every process of a job; no molecule is at fault."""
+
+    def terminate() -> None:
+        import psutil
+
+        while len(read_calls(calls)) < 3:
+            time.sleep(0.02)
+        for child in psutil.Process().children():
+            if "osong_workflows.child" in child.cmdline():
+                os.kill(child.pid, signal.SIGTERM)
+
+    thread = threading.Thread(target=terminate)
+    thread.start()
+    with pytest.raises(CampaignError, match="told to stop"):
+        fake_screen([*molecules(2), ("HANG", "hang")], tmp_path / "run", chunk_size=2)
+    thread.join()
+    status = reopen(tmp_path / "run").status()
+    assert (status.n_ok, status.n_failed) == (2, 0)
+
+
+def test_failures_are_told(tmp_path):
+    events: list = []
+    fake_screen([("FAIL", "f")], tmp_path / "run", subscribers=[events.append])
+    (failed,) = [event for event in events if isinstance(event, MoleculeFailed)]
+    assert (failed.index, failed.name, failed.stage) == (0, "f", "embed")
