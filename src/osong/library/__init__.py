@@ -3,7 +3,32 @@
 from __future__ import annotations
 
 from osong.library.parse import parse_record
+from osong.library.prepared import (
+    PreparedLibrary,
+    is_prepared,
+    open_prepared,
+    read_prepared,
+    resume_index,
+)
+from osong.library.prepared_table import PreparedMolecule
+from osong.library.prepared_write import write_prepared
 from osong.library.reader import count_records, read_records
 from osong.library.record import Record
+from osong.library.writers import sdf_text, write_sdf, write_smiles
 
-__all__ = ["Record", "count_records", "parse_record", "read_records"]
+__all__ = [
+    "PreparedLibrary",
+    "PreparedMolecule",
+    "Record",
+    "count_records",
+    "is_prepared",
+    "open_prepared",
+    "parse_record",
+    "read_prepared",
+    "read_records",
+    "resume_index",
+    "sdf_text",
+    "write_prepared",
+    "write_sdf",
+    "write_smiles",
+]

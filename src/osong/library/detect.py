@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from rdkit import Chem, rdBase
 
 from osong.errors import InputError
+from osong.library.columns import is_smiles_header
 from osong.library.smiles_lines import smiles_and_name
 from osong.library.streams import decode, peek, strip_compression
 from osong.library.tables import table_delimiter
@@ -76,7 +77,7 @@ def detect_kind(path: Path, kind: str | None = None) -> FileKind:
     header = next((line for line in head if line.strip()), "")
     if kind in ("csv", "tsv"):
         return FileKind("table", _delimiter(head) or ("\t" if kind == "tsv" else ","))
-    if kind == "smiles" and named in (None, "smiles") and table_delimiter(header):
+    if kind == "smiles" and named in (None, "smiles") and _needs_columns(header):
         return FileKind("table", table_delimiter(header) or "")
     if kind is None and any(_is_smiles(line) for line in head):
         kind = "smiles"
@@ -112,6 +113,17 @@ def _head_lines(start: bytes) -> list[str]:
 def _delimiter(head: list[str]) -> str | None:
     """Return the delimiter of the first line that is a table's header."""
     return next((found for found in map(table_delimiter, head) if found), None)
+
+
+def _needs_columns(header: str) -> bool:
+    """Tell whether a SMILES file has a header whose columns must be told apart.
+
+    "SMILES, tab, name" is a header too, but then lines with a blank instead are read as well.
+    """
+    delimiter = table_delimiter(header)
+    cells = header.split(delimiter) if delimiter else []
+    is_plain = delimiter == "\t" and len(cells) == 2 and is_smiles_header(cells[0])
+    return delimiter is not None and not is_plain
 
 
 def _is_smiles(line: str) -> bool:

@@ -120,11 +120,9 @@ _PARSERS: Final[dict[str, Callable[[str], Chem.Mol | None]]] = {
 
 
 def _parse_pdbqt(record: Record) -> PreparedLigand:
-    from dataclasses import replace
-
     from osong.ligands import pack_pdbqt
 
-    return replace(pack_pdbqt(record.data), name=record.name)
+    return pack_pdbqt(record.data, name=record.name)
 
 
 def _check(mol: Chem.Mol) -> None:

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import bz2
 import io
+import zlib
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Any, Final
+
+import zstandard
 
 from osong.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 __all__ = ["COMPRESSIONS", "decode", "open_binary", "peek", "read_lines", "strip_compression"]
 
-COMPRESSIONS: Final = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".bz2": "bz2"}
-_MAGIC: Final = ((b"\x1f\x8b", "gzip"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh", "bz2"))
+COMPRESSIONS: Final = (".gz", ".zst", ".bz2")
+_DECOMPRESSORS: Final[dict[bytes, Callable[[], Any]]] = {
+    b"\x1f\x8b": lambda: zlib.decompressobj(wbits=31),
+    b"\x28\xb5\x2f\xfd": lambda: zstandard.ZstdDecompressor().decompressobj(),
+    b"BZh": bz2.BZ2Decompressor,
+}
+"""By the first bytes of a file."""
+_BLOCK_BYTES: Final = 1 << 15
 _BUFFER_BYTES: Final = 1 << 20
 _LINE_BYTES: Final = 1 << 24
 """No molecule has a line of 16 MB: a longer one means that the file is not text."""
@@ -27,31 +37,80 @@ def strip_compression(path: Path) -> Path:
 
 
 @contextmanager
-def open_binary(path: Path) -> Iterator[IO[bytes]]:
+def open_binary(path: Path) -> Iterator[io.BufferedReader]:
     """Open a file for reading, decompressed; its first bytes tell how, not its name."""
-    import pyarrow as pa
-
     try:
-        with path.open("rb") as file:
-            magic = file.read(4)
-        compression = next((name for start, name in _MAGIC if magic.startswith(start)), None)
-        raw = pa.input_stream(str(path), compression=compression)
+        file = path.open("rb")
+        magic = file.peek(4)
     except OSError as error:
         raise InputError(f"{path}: cannot be opened: {_reason(error)}") from error
-    stream = io.BufferedReader(raw, _BUFFER_BYTES)
-    try:
-        yield stream
-    finally:
-        stream.close()
+    with file:
+        for start, decompressor in _DECOMPRESSORS.items():
+            if magic.startswith(start):
+                yield io.BufferedReader(_Decompressed(file, decompressor), _BUFFER_BYTES)
+                return
+        yield file
+
+
+class _Decompressed(io.RawIOBase):
+    """The decompressed bytes of a file, handed out up to the very place where it is damaged.
+
+    The readers of the standard library and of Arrow drop what they had read of the last block
+    when they find an error, which of a small file is everything.
+    """
+
+    def __init__(self, file: IO[bytes], decompressor: Callable[[], Any]) -> None:
+        self._file = file
+        self._new = decompressor
+        self._member = decompressor()
+        self._ready = b""
+
+    def readable(self) -> bool:
+        """Tell that this can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer as far as the bytes at hand go; 0 at the end.
+
+        Raises
+        ------
+        OSError
+            Where the file ends within compressed data, or these are damaged.
+        """
+        while not self._ready:
+            block = self._member.unused_data if self._member.eof else b""
+            block = block or self._file.read(_BLOCK_BYTES)
+            if not block:
+                if self._member.eof:
+                    return 0
+                raise OSError("the compressed data are cut short")
+            if self._member.eof:
+                block = block.lstrip(b"\0")  # tapes and some programs pad with zeros
+                self._member = self._new() if block else self._member
+            if block:
+                self._ready = self._decompress(block)
+        n_bytes = min(len(buffer), len(self._ready))
+        buffer[:n_bytes] = self._ready[:n_bytes]
+        self._ready = self._ready[n_bytes:]
+        return n_bytes
+
+    def _decompress(self, block: bytes) -> bytes:
+        try:
+            return bytes(self._member.decompress(block))
+        except (zlib.error, zstandard.ZstdError, ValueError) as error:
+            raise OSError(f"the compressed data are damaged: {error}") from error
 
 
 def peek(path: Path, n_bytes: int = 1 << 16) -> bytes:
-    """Return the first bytes of a file, decompressed; nothing of a file whose start is damaged."""
+    """Return the first bytes of a file, decompressed; as far as they are whole."""
     with open_binary(path) as stream:
+        start = b""
         try:
-            return stream.read(n_bytes)
+            while len(start) < n_bytes and (block := stream.read1(n_bytes - len(start))):
+                start += block
         except OSError:
-            return b""
+            pass  # whoever reads on will see
+        return start
 
 
 def read_lines(path: Path) -> Iterator[bytes]:
@@ -89,7 +148,10 @@ def _decoded_lines(stream: IO[bytes], start: bytes) -> Iterator[bytes]:
     """Yield lines with their ends, as UTF-8 or as whatever 8-bit encoding the file has."""
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         text = io.TextIOWrapper(stream, encoding="utf-16", errors="replace", newline=None)
-        yield from (line.encode() for line in text)
+        try:
+            yield from (line.encode() for line in text)
+        finally:
+            text.detach()  # the file is closed by who opened it
         return
     if start.startswith(b"\xef\xbb\xbf"):
         stream.read(3)
