@@ -52,13 +52,14 @@ def pack_pdbqt(text: str, *, name: str = "") -> PreparedLigand:
     mol, file_index, smiles = _in_smiles_order(mol, file_index)
     coords = mol.GetConformer().GetPositions()
     key = ligand_key(_heavy_smiles(mol), coords)
+    packed = _pack(tree, adjacency, mol, file_index, key)
     return PreparedLigand(
         name=name or _name(tree),
         smiles=smiles,
         input_smiles=_heavy_smiles(mol),
         variant=0,
         notes=tuple(notes),
-        packed=_pack(tree, adjacency, mol, file_index, key),
+        packed=packed,
         source_index=tuple(int(k) for k in file_index),
     )
 

@@ -57,8 +57,8 @@ def pdbqt_string(prepared: PreparedLigand, coords: npt.NDArray[np.floating] | No
     prepared
         The ligand.
     coords
-        (n_atoms, 3), angstrom, in the order of the packed atoms; the first reference conformer
-        where left out.
+        (n_atoms, 3), angstrom, in the order of the packed atoms; the first conformer, where it
+        was given if it was, where left out.
     """
     mol = prepared.mol(coords)
     if mol.NeedsUpdatePropertyCache():

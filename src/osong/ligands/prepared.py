@@ -56,8 +56,8 @@ class PreparedLigand:
         Parameters
         ----------
         coords
-            (n_atoms, 3), angstrom, in the order of the packed atoms; the first reference
-            conformer where left out.
+            (n_atoms, 3), angstrom, in the order of the packed atoms; the first conformer
+            where left out (for a packed pose, the pose).
         """
         mol = mol_from_explicit_smiles(self.smiles)
         packed_coords = self.packed.coords[0] if coords is None else np.asarray(coords)

@@ -19,4 +19,5 @@ STAGES: Final = (
     "dock",
     "crash",  # the molecule ended its process
     "time",  # the molecule took longer than allowed
+    "memory",  # the molecule needed more memory than allowed
 )

@@ -7,6 +7,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from rdkit import Chem, rdBase
+from rdkit.Chem import rdMolDescriptors
 from rdkit.Chem.MolStandardize import rdMolStandardize
 
 from osong.errors import LigandError
@@ -101,19 +102,42 @@ def _unassigned(mol: Chem.Mol) -> list[Chem.StereoInfo]:
     """Return the centres and double bonds to enumerate.
 
     Amines that carry a hydrogen are left out: they lose it, turn over and take it back faster
-    than they bind, so no isomer of them exists.
+    than they bind, so no isomer of them exists. Of the bridgeheads of a ring system the first
+    decides the others: the cage would be impossible otherwise.
     """
     found = []
+    decided = _decided_bridgeheads(mol)
     for info in Chem.FindPotentialStereo(mol):
         if info.specified != Chem.StereoSpecified.Unspecified:
             continue
         if info.type == Chem.StereoType.Atom_Tetrahedral:
             atom = mol.GetAtomWithIdx(info.centeredOn)
-            if atom.GetAtomicNum() != 7 or atom.GetTotalNumHs(includeNeighbors=True) == 0:
+            is_amine = atom.GetAtomicNum() == 7 and atom.GetTotalNumHs(includeNeighbors=True) > 0
+            if not is_amine and info.centeredOn not in decided:
                 found.append(info)
         elif info.type == Chem.StereoType.Bond_Double:
             found.append(info)
     return found
+
+
+def _decided_bridgeheads(mol: Chem.Mol) -> set[int]:
+    """Return the bridgeheads that are not the first of their ring system."""
+    bridgeheads: list[int] = []
+    if not rdMolDescriptors.CalcNumBridgeheadAtoms(mol, bridgeheads):
+        return set()
+    rings = [set(ring) for ring in mol.GetRingInfo().AtomRings()]
+    decided: set[int] = set()
+    for first in sorted(bridgeheads):
+        if first in decided:
+            continue
+        system = {first}
+        grown = True
+        while grown:
+            joined = set().union(*(ring for ring in rings if len(ring & system) > 0), system)
+            grown = len(joined) > len(system)
+            system = joined
+        decided |= {other for other in bridgeheads if other in system and other != first}
+    return decided
 
 
 def _choices(n_centres: int, limit: int, rng: Random) -> list[int]:
