@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from osong.receptor.elements import is_metal
+from osong.receptor.residues import STANDARD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,12 +103,28 @@ def heavy_atoms(residues: Sequence[Residue]) -> HeavyAtoms:
         limit = radius[i] + radius[j] + (_SLACK_WITHIN if same else _SLACK_BETWEEN)
         if not same and owner[j] == owner[i] + 1 and (name[i], name[j]) == ("C", "N"):
             limit = _PEPTIDE_ANGSTROM
-        if 0.5 < d < limit and (same or _may_link(element[i], element[j])):
+        if 0.5 < d < limit and (same or _may_link(residues, owner, (i, j), element, name)):
             neighbours[i].append(j)
             neighbours[j].append(i)
     return HeavyAtoms(coords, element, name, owner, neighbours, near_metal, tree)
 
 
-def _may_link(left: str, right: str) -> bool:
-    """Return whether two residues may be joined by these elements."""
-    return {left, right} != {"O"}
+def _may_link(
+    residues: Sequence[Residue],
+    owner: npt.NDArray[np.int64],
+    pair: tuple[int, int],
+    element: list[str],
+    name: list[str],
+) -> bool:
+    """Return whether atoms of two residues are bonded rather than too close.
+
+    Two standard residues are bonded along the chain or by a disulfide; anything else that is as
+    close as a bond is a clash, which old structures and rebuilt side chains have.
+    """
+    i, j = pair
+    if {element[i], element[j]} == {"O"}:
+        return False
+    if {residues[int(owner[k])].name for k in pair} <= STANDARD:
+        ends = {name[i], name[j]}
+        return {element[i], element[j]} == {"S"} or ends in ({"C", "N"}, {"O3'", "P"})
+    return True

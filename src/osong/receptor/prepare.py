@@ -75,8 +75,10 @@ def prepare_receptor(
     atoms = heavy_atoms(residues)
     _report_links(residues, atoms, changes)
     if keeps_hydrogens:
-        # The file says where the protons are; what the surroundings would suggest goes nowhere.
-        chemistry = assign_chemistry(residues, atoms, {}, options.ph, [])
+        # The file says where the protons are; what the surroundings would suggest is not done.
+        suggested: list[Change] = []
+        chemistry = assign_chemistry(residues, atoms, {}, options.ph, suggested)
+        changes.extend(change for change in suggested if change.kind != "protonation")
         chemistry, hydrogens = use_given_hydrogens(residues, atoms, chemistry, changes)
     else:
         pka = predict_pka(residues, changes)

@@ -40,8 +40,9 @@ def report_gaps(residues: list[Residue], changes: list[Change]) -> None:
 def add_missing_atoms(residues: list[Residue], changes: list[Change]) -> None:
     """Add side-chain and backbone atoms that standard residues lack.
 
-    PDBFixer sees the incomplete residues and what lies within 10 A of them only, on OpenMM's
-    Reference platform with a fixed seed: the same file gives the same coordinates.
+    Residues are completed one after the other, each with what lies within 10 A of it, on OpenMM's
+    Reference platform with a fixed seed: the same file gives the same coordinates. All at once
+    took 200 s for 75 residues; one by one it takes some 0.2 s each.
     """
     incomplete = {i: _missing(residue) for i, residue in enumerate(residues)}
     incomplete = {i: names for i, names in incomplete.items() if names}
@@ -53,12 +54,10 @@ def add_missing_atoms(residues: list[Residue], changes: list[Change]) -> None:
         else:
             text = f"lacks {' '.join(names)}: not added (too little is there to build on)"
             changes.append(Change("missing atoms", residues[i].label, text))
-    if not fixable:
-        return
-    added = _run_pdbfixer(residues, fixable)
     for i in fixable:
-        new = [atom for atom in added.get(i, ()) if atom.name in incomplete[i]]
+        new = [atom for atom in _run_pdbfixer(residues, i) if atom.name in incomplete[i]]
         residues[i].atoms |= {atom.name: atom for atom in new}
+        residues[i].hydrogens = []  # they belonged to a residue cut short
         missing = [name for name in incomplete[i] if not residues[i].has(name)]
         if new:
             text = f"added {' '.join(atom.name for atom in new)}"
@@ -97,41 +96,38 @@ def _import_pdbfixer() -> tuple[ModuleType, ModuleType]:
     return pdbfixer, openmm
 
 
-def _run_pdbfixer(residues: list[Residue], fixable: list[int]) -> dict[int, list[Atom]]:
-    """Return the atoms that PDBFixer puts into each incomplete residue, by residue index."""
+def _run_pdbfixer(residues: list[Residue], index: int) -> list[Atom]:
+    """Return the atoms of a residue as PDBFixer completes it."""
     pdbfixer, openmm = _import_pdbfixer()
-    near = _surroundings(residues, fixable)
+    near = _surroundings(residues, index)
     reference = openmm.Platform.getPlatformByName("Reference")
     fixer = pdbfixer.PDBFixer(pdbfile=io.StringIO(_pdb_text(residues, near)), platform=reference)
     fixer.missingResidues = {}
     fixer.findMissingAtoms()
     fixer.missingTerminals = {}
-    wanted = {(_chain_letter(k), str(k % 9000 + 1)): i for k, i in enumerate(near)}
+    wanted = (_chain_letter(near.index(index)), str(near.index(index) % 9000 + 1))
     fixer.missingAtoms = {
         residue: atoms
         for residue, atoms in fixer.missingAtoms.items()
-        if wanted[residue.chain.id, residue.id] in set(fixable)
+        if (residue.chain.id, residue.id) == wanted
     }
     fixer.addMissingAtoms(seed=_SEED)
-    nanometer = openmm.unit.nanometer
-    coords = np.array(fixer.positions.value_in_unit(nanometer)) * 10.0
-    added: dict[int, list[Atom]] = {}
-    for atom in fixer.topology.atoms():
-        index = wanted[atom.residue.chain.id, atom.residue.id]
-        if index in set(fixable):
-            position = np.round(coords[atom.index], 3)
-            added.setdefault(index, []).append(Atom(atom.name, atom.element.symbol, position))
-    return added
+    coords = np.array(fixer.positions.value_in_unit(openmm.unit.angstrom))
+    return [
+        Atom(atom.name, atom.element.symbol, np.round(coords[atom.index], 3))
+        for atom in fixer.topology.atoms()
+        if (atom.residue.chain.id, atom.residue.id) == wanted
+    ]
 
 
-def _surroundings(residues: list[Residue], fixable: list[int]) -> list[int]:
-    """Return the indices of standard residues near the incomplete ones, in file order."""
-    broken = cKDTree(np.concatenate([residues[i].coords for i in fixable]))
+def _surroundings(residues: list[Residue], index: int) -> list[int]:
+    """Return the indices of standard residues near a residue, itself included, in file order."""
+    broken = cKDTree(residues[index].coords)
     near = []
     for i, residue in enumerate(residues):
-        if residue.name in STANDARD or i in fixable:
+        if residue.name in STANDARD:
             distance, _ = broken.query(residue.coords)
-            if distance.min() < _SURROUNDINGS_ANGSTROM:
+            if i == index or distance.min() < _SURROUNDINGS_ANGSTROM:
                 near.append(i)
     return near
 
