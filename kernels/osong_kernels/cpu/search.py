@@ -61,29 +61,44 @@ def _same_pose(a: Any, coords: Any, lane: Any, limit2: Any) -> Any:
 
 
 @inner
+def _move_entry(state: Any, lane: Any, source: Any, target: Any) -> None:
+    state.pool_energy[lane, target] = state.pool_energy[lane, source]
+    state.pool_conformer[lane, target] = state.pool_conformer[lane, source]
+    state.pool_genotype[lane, target] = state.pool_genotype[lane, source]
+    state.pool_coords[lane, target] = state.pool_coords[lane, source]
+
+
+@inner
+def _make_room(state: Any, lane: Any, slot: Any, coords: Any, limit2: Any) -> None:
+    """Free a slot of a lane's pool; from there on forget the worse minima of the same pose."""
+    pool = state.pool_energy
+    n_entries = pool.shape[1]
+    end = slot
+    for k in range(slot, n_entries):
+        if pool[lane, k] == np.inf:
+            break
+        if not _same_pose(state.pool_coords[lane, k], coords, lane, limit2):
+            if end < k:
+                _move_entry(state, lane, k, end)
+            end += 1
+    pool[lane, end:] = np.inf
+    for k in range(min(end, n_entries - 1), slot, -1):
+        _move_entry(state, lane, k - 1, k)
+
+
+@inner
 def _remember(state: Any, lane: Any, energy: Any, coords: Any, rules: Any) -> None:
     """Keep a minimum in the lane's pool if it is new and good enough."""
     pool = state.pool_energy
-    last = pool.shape[1] - 1
-    if not energy < pool[lane, last]:
+    if not energy < pool[lane, pool.shape[1] - 1]:
         return
     limit2 = rules.pool_rmsd * rules.pool_rmsd
-    slot = last
-    for k in range(last + 1):
-        if pool[lane, k] == np.inf:
-            slot = k
-            break
-        if _same_pose(state.pool_coords[lane, k], coords, lane, limit2):
-            if pool[lane, k] <= energy:
-                return
-            slot = k
-            break
-    while slot > 0 and pool[lane, slot - 1] > energy:
-        pool[lane, slot] = pool[lane, slot - 1]
-        state.pool_genotype[lane, slot] = state.pool_genotype[lane, slot - 1]
-        state.pool_conformer[lane, slot] = state.pool_conformer[lane, slot - 1]
-        state.pool_coords[lane, slot] = state.pool_coords[lane, slot - 1]
-        slot -= 1
+    slot = 0
+    while pool[lane, slot] <= energy:
+        if _same_pose(state.pool_coords[lane, slot], coords, lane, limit2):
+            return
+        slot += 1
+    _make_room(state, lane, slot, coords, limit2)
     pool[lane, slot] = energy
     state.pool_conformer[lane, slot] = state.conformer[lane]
     for k in range(state.base.shape[0]):
@@ -131,6 +146,11 @@ def run_chains(
     scratch = np.empty((2 * n_dof, N_LANES), np.float32)
     base_coords = np.empty((n_atoms, 3, N_LANES), np.float32)
     limit = np.float32(rules.limit)
+    # a line search may have begun in an earlier call: where its base is must be known again
+    place_atoms(
+        state.base, topology.segment_start, topology.parent, state.local, state.axis,
+        state.offset, frames, base_coords,
+    )  # fmt: skip
     for _ in range(n_ticks):
         place_atoms(
             state.trial, topology.segment_start, topology.parent, state.local, state.axis,
