@@ -99,7 +99,7 @@ def shard_files(folder: Path) -> list[Path]:
 def shard_metadata(path: Path, key: str) -> Any:
     """Return what a shard says of itself under one key."""
     with _readable(path):
-        return json.loads(pq.readshard_metadata(path).metadata[key.encode()])
+        return json.loads(pq.read_metadata(path).metadata[key.encode()])
 
 
 @contextmanager

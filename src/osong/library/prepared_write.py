@@ -71,7 +71,7 @@ def write_prepared(
         for molecule in shard_molecules(shard):
             tally.add(molecule)
     source = iter(molecules)
-    while batch := _take(source, _GROUP_MOLECULES):
+    while batch := _take(source, min(molecules_per_shard, _GROUP_MOLECULES)):
         number = len(tally.shards)
         path = folder / f"shard-{number:05d}.parquet"
         with _no_disk_left(path):
@@ -108,7 +108,7 @@ def _write_shard(
                 groups.append(len(batch))
                 room = molecules_per_shard - sum(groups)
                 batch = _take(source, min(room, _GROUP_MOLECULES)) if room > 0 else []
-            writer.add_key_valueshard_metadata(
+            writer.add_key_value_metadata(
                 {"osong.groups": json.dumps(groups), "osong.options": json.dumps(options)}
             )
         _sync_and_rename(temporary, path)
