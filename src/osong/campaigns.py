@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
     import pyarrow as pa
+    from rdkit import Chem
 
     from osong.ligands import LigandOptions
     from osong.receptor import Target
@@ -43,12 +44,46 @@ class Campaign(Protocol):
         """Do what is left to do."""
         ...
 
-    def top(self, n: int = 20) -> pd.DataFrame:
-        """Return the best molecules, one row each, best first."""
+    def top(self, n: int | None = 20) -> pd.DataFrame:
+        """Return the best molecules, one row each, best first; None: all that docked."""
+        ...
+
+    def hits(self, n: int = 20) -> Any:
+        """Return the best molecules as a table that shows structures in Jupyter."""
         ...
 
     def ledger(self) -> pa.Table:
-        """Return one row for every molecule of the library: docked, or failed and why."""
+        """Return one row for every molecule that is done: docked, or failed and why."""
+        ...
+
+    def poses(self, molecule: str | int) -> list[Chem.Mol]:
+        """Return the poses of a molecule, given by name or index, best first."""
+        ...
+
+    def to_sdf(
+        self, path: str | os.PathLike[str], n: int | None = None, *, n_poses: int = 1
+    ) -> int:
+        """Write the best molecules' poses, best molecule first; return how many molecules."""
+        ...
+
+    def to_csv(self, path: str | os.PathLike[str], n: int | None = None) -> int:
+        """Write the table of hits as CSV; return its rows."""
+        ...
+
+    def to_parquet(self, path: str | os.PathLike[str], n: int | None = None) -> int:
+        """Write the table of hits as Parquet; return its rows."""
+        ...
+
+    def to_smiles(self, path: str | os.PathLike[str], n: int | None = None) -> int:
+        """Write SMILES and names, best first; return how many."""
+        ...
+
+    def to_polars(self) -> Any:
+        """Return the ledger as a polars DataFrame."""
+        ...
+
+    def duckdb(self) -> Any:
+        """Return a DuckDB relation over the parts: every molecule with its poses."""
         ...
 
 

@@ -1,0 +1,118 @@
+"""`osong status` and `osong resume`, and how a campaign's results are shown."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from osong.cli.failures import Stopped
+from osong.cli.options import Runner
+from osong.cli.terminal import console, new_table, number, plural, print_failures
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
+    from osong.campaigns import Campaign
+
+__all__ = ["FolderArgument", "hit_table", "print_results", "resume", "status", "stopped_hint"]
+
+_MANY_MOLECULES = 100_000
+
+FolderArgument = Annotated[Path, typer.Argument(metavar="FOLDER", help="A campaign folder.")]
+
+
+def status(folder: FolderArgument) -> None:
+    """Say how far a campaign is, while it runs or after, and what failed.
+
+    `osong status run1`
+    """
+    from osong.campaigns import open_campaign
+
+    campaign = open_campaign(folder)
+    console().print(str(campaign.status()), soft_wrap=True)
+    _print_examples(campaign)
+
+
+def resume(
+    folder: FolderArgument,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            "-j",
+            min=1,
+            metavar="N",
+            help="Molecules at a time, a core each; as many as this job may use by default.",
+        ),
+    ] = None,
+    runner: Annotated[
+        Runner, typer.Option(help="local: several processes; serial: this one.")
+    ] = "local",
+    hits: Annotated[int, typer.Option(min=1, metavar="N", help="Hits to show at the end.")] = 20,
+) -> None:
+    """Do what a campaign has left to do; what is finished is not done again.
+
+    `osong resume run1`
+    """
+    from osong.campaigns import open_campaign
+
+    campaign = open_campaign(folder)
+    with stopped_hint(folder):
+        campaign = campaign.resume(workers=workers, runner=runner)
+    print_results(campaign, hits)
+
+
+@contextmanager
+def stopped_hint(folder: Path) -> Iterator[None]:
+    """Turn Ctrl-C into a word on how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not (folder / "campaign.toml").exists():
+            raise Stopped("nothing had begun yet") from None
+        raise Stopped(
+            f"what is finished is kept in {folder}; go on with: osong resume {folder}"
+        ) from None
+
+
+def print_results(campaign: "Campaign", n_hits: int) -> None:
+    """Write the hits' poses into the folder; print the table of hits and where everything is."""
+    out = console()
+    hits = campaign.top(n_hits)
+    if len(hits):
+        poses = campaign.folder / "hits.sdf"
+        campaign.to_sdf(poses, n_hits)
+        out.print(hit_table(hits))
+    out.print(str(campaign.status()), soft_wrap=True)
+    _print_examples(campaign)
+    if len(hits):
+        out.print(f"poses of the {plural(len(hits), 'hit')}: {poses}", soft_wrap=True)
+        out.print(f"more: osong top {campaign.folder} -n 100 -o hits.csv", soft_wrap=True)
+
+
+def hit_table(hits: "pd.DataFrame") -> "Table":
+    """Return the hits as a table: what ranks them always, their SMILES where there is room."""
+    table = new_table(numbers=("rank", "kcal/mol", "per atom"), texts=("name", "SMILES"))
+    for hit in hits.to_dict("records"):
+        table.add_row(
+            str(hit["name"]),
+            str(hit["smiles"]),
+            str(hit["rank"]),
+            number(hit["energy"]),
+            number(hit["ligand_efficiency"]),
+        )
+    return table
+
+
+def _print_examples(campaign: "Campaign") -> None:
+    """Print how many molecules failed at each stage, with the first reason of each."""
+    status = campaign.status()
+    # The status line has the counts already; examples of a huge ledger are not worth reading it.
+    if not status.n_failed or status.n_records > _MANY_MOLECULES:
+        return
+    ledger = campaign.ledger().select(["status", "stage", "reason"]).to_pandas()
+    failed = ledger[ledger["status"] == "failed"]
+    print_failures(failed["stage"].tolist(), failed["reason"].tolist())

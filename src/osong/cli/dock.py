@@ -1,0 +1,144 @@
+"""`osong dock`: a few ligands, their poses as a file and a table."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from osong.cli.expand import expand_options
+from osong.cli.inputs import prepare_record
+from osong.cli.options import Effort, LigandChoice, SearchChoice, TargetChoice
+from osong.cli.pose_files import check_output, write_poses
+from osong.cli.terminal import console, error_console, new_table, number, one_line, plural
+from osong.errors import InputError, LigandError
+
+if TYPE_CHECKING:
+    from osong.library import Record
+    from osong.search import Pose
+
+__all__ = ["dock"]
+
+
+@expand_options
+def dock(
+    ligands: Annotated[
+        list[str],
+        typer.Argument(metavar="LIGAND...", help="Files of molecules, SMILES, or both."),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="FILE", help="Poses: .sdf, .sdf.gz or .pdbqt."),
+    ] = Path("poses.sdf"),
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the output file where there is one.")
+    ] = False,
+    effort: Annotated[Effort, typer.Option(help="How long to search.")] = "balanced",
+    threads: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Cores; all that there are by default.")
+    ] = None,
+    *,
+    target: TargetChoice,
+    ligand: LigandChoice,
+    search: SearchChoice,
+) -> None:
+    """Dock a few ligands: poses go to a file, a table to the screen.
+
+    `osong dock 'CC(=O)Oc1ccccc1C(=O)O' --target PTGS2`
+
+    `osong dock ligands.sdf -r 1iep.pdb.gz --ligand-box STI -n 9 -o poses.sdf`
+
+    `osong dock start.sdf -r receptor.pdbqt --center 15 53 16 --size 22 22 22`
+    """
+    from osong.machine import available_cores
+    from osong.search import DockingSession
+
+    check_output(output, overwrite)
+    options = ligand.options()
+    records = list(_records(ligands))
+    session = DockingSession(
+        target.load(),
+        scoring=search.scoring,
+        effort=effort,
+        n_poses=search.n_poses,
+        seed=search.seed,
+        threads=threads or available_cores(),
+    )
+    docked: list[list[Pose]] = []
+    n_failed = 0
+    for record in _with_progress(records):
+        try:
+            poses = session.dock(prepare_record(record, options))
+        except LigandError as error:
+            n_failed += 1
+            typer.echo(f"osong: not docked: {one_line(error)}", err=True)
+        else:
+            docked.append(poses)
+    if docked:
+        write_poses([pose for poses in docked for pose in poses], output)
+        _print_results(docked, output)
+    if n_failed:
+        typer.echo(f"osong: {n_failed} of {plural(len(records), 'ligand')} not docked", err=True)
+        raise typer.Exit(1)
+
+
+def _records(ligands: list[str]) -> "Iterator[Record]":
+    """Yield the records of files and of SMILES, in the order given."""
+    from osong.library import read_records
+
+    for text in ligands:
+        path = Path(text)
+        if path.exists():
+            yield from read_records(path)
+        elif path.suffix and path.suffix[1:].isalpha():
+            raise InputError(f"{text}: there is no such file, and it is no SMILES; check the path")
+        else:
+            yield from read_records([text])
+
+
+def _with_progress(records: "list[Record]") -> "Iterator[Record]":
+    """Yield records under a progress bar, which is only there on a terminal."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    screen = error_console()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
+        task = bar.add_task("docking", total=len(records))
+        for record in records:
+            bar.update(task, description=f"docking {record.name[:24]}")
+            yield record
+            bar.advance(task)
+
+
+def _print_results(docked: "list[list[Pose]]", output: Path) -> None:
+    """Print all poses of one ligand, or the best pose of each of several."""
+    out = console()
+    numbers = ("kcal/mol", "inter", "intra")
+    if len(docked) == 1:
+        table = new_table(texts=("pose",), numbers=(*numbers, "variant"))
+        for rank, pose in enumerate(docked[0], start=1):
+            table.add_row(str(rank), *_energies(pose), str(pose.ligand.variant))
+    else:
+        table = new_table(texts=("ligand",), numbers=(*numbers, "poses"))
+        for poses in sorted(docked, key=lambda poses: poses[0].energy):
+            table.add_row(poses[0].ligand.name, *_energies(poses[0]), str(len(poses)))
+    out.print(table)
+    n_poses = sum(len(poses) for poses in docked)
+    out.print(
+        f"{plural(n_poses, 'pose')} of {plural(len(docked), 'ligand')}: {output}", soft_wrap=True
+    )
+
+
+def _energies(pose: "Pose") -> tuple[str, str, str]:
+    return number(pose.energy), number(pose.inter), number(pose.intra)

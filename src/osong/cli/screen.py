@@ -1,0 +1,80 @@
+"""`osong screen`: a whole library; the results are a campaign folder."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from osong.cli.campaign import print_results, stopped_hint
+from osong.cli.expand import expand_options
+from osong.cli.inputs import library_path
+from osong.cli.options import Effort, LigandChoice, Runner, SearchChoice, TargetChoice
+
+__all__ = ["screen"]
+
+
+@expand_options
+def screen(
+    library: Annotated[
+        str,
+        typer.Argument(
+            metavar="LIBRARY",
+            help="A file or folder of molecules, or `drugs`: approved drugs that come with Osong.",
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", "-o", metavar="FOLDER", help="The campaign folder: new, or to go on."
+        ),
+    ],
+    effort: Annotated[Effort, typer.Option(help="How long to search each molecule.")] = "fast",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            "-j",
+            min=1,
+            metavar="N",
+            help="Molecules at a time, a core each; as many as this job may use by default.",
+        ),
+    ] = None,
+    runner: Annotated[
+        Runner, typer.Option(help="local: several processes; serial: this one.")
+    ] = "local",
+    timeout: Annotated[
+        float, typer.Option(metavar="S", help="Seconds after which a molecule is given up.")
+    ] = 600.0,
+    hits: Annotated[int, typer.Option(min=1, metavar="N", help="Hits to show at the end.")] = 20,
+    *,
+    target: TargetChoice,
+    ligand: LigandChoice,
+    search: SearchChoice,
+) -> None:
+    """Screen a library against a target; ends with the best molecules and where everything is.
+
+    The same command again goes on where the last one stopped, or does nothing more.
+
+    `osong screen drugs --target EGFR --out run1`
+
+    `osong screen library.smi.gz -r 1iep.pdb.gz --ligand-box STI -o run2 --effort balanced`
+    """
+    from osong.campaigns import screen as run
+
+    path = library_path(library)
+    prepared = target.load()
+    with stopped_hint(out):
+        campaign = run(
+            prepared,
+            path,
+            out=out,
+            effort=effort,
+            scoring=search.scoring,
+            n_poses=search.n_poses,
+            seed=search.seed,
+            workers=workers,
+            runner=runner,
+            ligand_options=ligand.options(),
+            molecule_timeout_s=timeout,
+        )
+    print_results(campaign, hits)

@@ -1,0 +1,51 @@
+"""`osong top`: the best molecules of a campaign, on the screen or as a file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from osong.cli.campaign import FolderArgument, hit_table
+from osong.cli.terminal import console, plural
+from osong.errors import InputError
+
+__all__ = ["top"]
+
+
+def top(
+    folder: FolderArgument,
+    n: Annotated[int, typer.Option("-n", min=1, metavar="N", help="How many molecules.")] = 20,
+    poses: Annotated[int, typer.Option(min=1, metavar="N", help="Poses a molecule, for .sdf.")] = 1,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write a .csv, .sdf, .parquet or .smi file."
+        ),
+    ] = None,
+) -> None:
+    """Show or write the best molecules of a campaign, finished or still running.
+
+    `osong top run1 -n 50`
+
+    `osong top run1 -n 1000 -o hits.sdf`
+    """
+    from osong.campaigns import open_campaign
+
+    campaign = open_campaign(folder)
+    out = console()
+    if output is None:
+        hits = campaign.top(n)
+        out.print(hit_table(hits) if len(hits) else f"{folder}: no molecule has docked yet")
+        return
+    match output.name.lower().removesuffix(".gz").rpartition(".")[2]:
+        case "csv":
+            count = campaign.to_csv(output, n)
+        case "parquet":
+            count = campaign.to_parquet(output, n)
+        case "smi" | "smiles":
+            count = campaign.to_smiles(output, n)
+        case "sdf":
+            count = campaign.to_sdf(output, n, n_poses=poses)
+        case _:
+            raise InputError(f"{output}: hits are written as .csv, .sdf, .parquet or .smi")
+    out.print(f"{plural(count, 'molecule')}: {output}", soft_wrap=True)
