@@ -12,7 +12,7 @@ from osong_kernels.physics.interpolation import trilinear
 from osong_kernels.physics.pair_terms import PairWeights, cap, pair_energy
 from osong_kernels.physics.rotation import axis_matrix, matrix_from_quaternion
 
-__all__ = ["field_energy", "pair_list_energy", "place_atoms", "pose_energy"]
+__all__ = ["field_energy", "pair_list_energy", "place_atoms", "pose_energy", "pull_back"]
 
 Float64 = npt.NDArray[np.float64]
 
@@ -92,7 +92,7 @@ def pair_list_energy(
     return total, forces
 
 
-def _pull_back(
+def pull_back(
     topology: LigandTopology,
     axis: Float64,
     pivots: Float64,
@@ -138,7 +138,7 @@ def pose_energy(
         in_pairs, pair_forces = pair_list_energy(xyz, pairs, weights, limit)
         energy[n] = in_field, in_pairs
         coords[n] = xyz
-        gradient[n] = _pull_back(
+        gradient[n] = pull_back(
             topology,
             topology.axis[conformer].astype(np.float64),
             pivots,
