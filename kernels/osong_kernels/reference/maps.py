@@ -34,15 +34,7 @@ def build_maps(
             for iy in range(ny):
                 for iz in range(nz):
                     point = corner + spacing * np.array([first_x + ix, iy, iz])
-                    maps[m, ix, iy, iz] = _probe_energy(
-                        point,
-                        xyz,
-                        atom_type,
-                        r0[m],
-                        is_hydrophobic[m],
-                        is_hydrogen_bond[m],
-                        weights,
-                    )
+                    maps[m, ix, iy, iz] = _probe_energy(point, xyz, atom_type, *tables, weights)
 
 
 def _probe_energy(
