@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from math import isnan
 from typing import Any, Final
 
 from rdkit import Chem
@@ -21,7 +22,7 @@ _EVERYTHING: Final = int(Chem.PropertyPickleOptions.AllProps) | int(
 def item_piece(item: Any, number: int) -> tuple[str, Piece]:
     """Return the format and the piece of one item of an iterable.
 
-    None (what RDKit's readers give for a record they cannot parse) is a record that fails.
+    None (what RDKit's readers give for a record they cannot parse) and NaN are records that fail.
 
     Raises
     ------
@@ -31,20 +32,30 @@ def item_piece(item: Any, number: int) -> tuple[str, Piece]:
     name = ""
     molecule = item
     if isinstance(item, tuple | list) and len(item) == 2:
-        molecule, name = item[0], "" if item[1] is None else str(item[1]).strip()
-    if molecule is None:
+        molecule, name = item[0], "" if _is_missing(item[1]) else _storable(str(item[1])).strip()
+    if _is_missing(molecule):
         return "none", Piece(str(number), name, "")
     if isinstance(molecule, str):
-        smiles, own_name = smiles_and_name(molecule)
+        smiles, own_name = smiles_and_name(_storable(molecule))
         return "smiles", Piece(str(number), name or own_name, smiles)
     if isinstance(molecule, Chem.Mol):
         if not name and molecule.HasProp("_Name"):
-            name = molecule.GetProp("_Name").strip()
+            name = _storable(molecule.GetProp("_Name")).strip()
         return "mol", Piece(str(number), name, encode_molecule(molecule))
     raise InputError(
-        f"item {number} of the library is a {type(item).__name__}: items are SMILES strings, "
+        f"item {number} of the library is a {type(molecule).__name__}: items are SMILES strings, "
         "(SMILES, name) pairs, RDKit molecules or pathlib.Path files"
     )
+
+
+def _is_missing(value: Any) -> bool:
+    """Tell whether a value is None, or the NaN that pandas has for it."""
+    return value is None or (isinstance(value, float) and isnan(value))
+
+
+def _storable(text: str) -> str:
+    """Return text without the halves of characters that no file can hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def encode_molecule(mol: Chem.Mol) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,9 +112,10 @@ def _numbered_pieces(
         if file_kind.kind == "parquet" and index < start:
             skipped = min(start - index, count_parquet(part))
             index += skipped
+        where = os.fsencode(part).decode("utf-8", "replace")
         format_ = file_kind.kind if file_kind.kind in FORMATS else "smiles"
         for piece in _file_pieces(part, file_kind, smiles_column, name_column, skipped):
-            yield index, str(part), format_, piece
+            yield index, where, format_, piece
             index += 1
 
 

@@ -86,6 +86,23 @@ def test_none_is_a_record_that_fails():
     assert parse_record(second).GetNumAtoms() == 3
 
 
+def test_missing_values_of_pandas_are_records_that_fail():
+    frame = pd.DataFrame({"smiles": ["CCO", None, np.nan], "name": ["a", "b", np.nan]})
+    first, second, third = read_records(frame.itertuples(index=False))
+    assert (first.format, second.format, third.format) == ("smiles", "none", "none")
+    assert (first.name, second.name, third.name) == ("a", "b", "molecule_000002")
+
+
+def test_text_that_no_file_can_hold_is_mended(tmp_path):
+    (record,) = read_records([("CCO", "caf\udce9")])
+    assert record.name == "caf?"
+    path = tmp_path / "caf\udce9.smi"
+    path.write_text("CCO\n")
+    (record,) = read_records(path)
+    for text in (record.name, record.source):
+        text.encode()
+
+
 def test_coordinates_that_are_no_numbers_fail():
     mol = Chem.AddHs(Chem.MolFromSmiles("CO"))
     AllChem.EmbedMolecule(mol, randomSeed=1)
