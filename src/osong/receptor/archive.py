@@ -73,7 +73,7 @@ def load_archive(path: Path) -> tuple[Receptor, Box, str, PreparationReport]:
     if not path.exists():
         raise ReceptorError(f"{path}: no such file; check the path")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             header = json.loads(archive["header"].tobytes())
             _check_header(header, path)
             fields = (*_NUMBERS, *Receptor.text_fields())

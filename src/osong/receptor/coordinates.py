@@ -99,7 +99,7 @@ def _mol2_atoms(text: str, path: Path) -> Iterator[tuple[bool, list[float]]]:
             position = [float(field) for field in fields[2:5]]
         except ValueError as error:
             raise BoxError(f"{path}: an atom's coordinates cannot be read: {line}") from error
-        yield fields[5].upper() in ("H", "D"), position
+        yield fields[5].upper().partition(".")[0] in ("H", "D"), position
 
 
 def _heavy(atoms: Iterator[tuple[bool, list[float]]]) -> Coords:

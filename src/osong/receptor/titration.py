@@ -60,7 +60,7 @@ def _run_propka(residues: Sequence[Residue]) -> dict[int, float]:
     level = log.level
     log.setLevel(logging.CRITICAL)  # it comments on every atom that it does not know
     try:
-        options = loadOptions(["--quiet", "receptor.pdb"])
+        options = loadOptions(["--quiet", "--log-level", "CRITICAL", "receptor.pdb"])
         parameters = read_parameter_file(options.parameters, Parameters())
         stream = io.StringIO(_pdb_text(residues))
         container = MolecularContainer(parameters, options)
