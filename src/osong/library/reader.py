@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +84,8 @@ def _records(
             if index >= start:
                 name = piece.name or _made_name(where, index)
                 yield Record(index, name, f"{where}:{piece.position}", format_, piece.data)
+            if index + 1 == stop:  # without a look at the next, which may be damaged
+                return
     except InputError as error:
         if index < 0:
             raise
@@ -196,11 +199,18 @@ def _is_library_file(path: Path) -> bool:
 
 def _made_name(where: str, index: int) -> str:
     """Return the name of an unnamed record: after its file, and its number in the library."""
+    stem, is_numbered = _stem(where)
+    return f"{stem}_{index:06d}" if is_numbered else stem
+
+
+@lru_cache(maxsize=8)  # taking paths apart took two thirds of the time of unnamed records
+def _stem(where: str) -> tuple[str, bool]:
+    """Return what unnamed records of a file are called, and whether with a number."""
     if where == "item":
-        return f"molecule_{index:06d}"
+        return "molecule", True
     file = strip_compression(Path(where))
     # A .mol file holds one molecule, which people name by the file.
-    return file.stem if file.suffix.lower() == ".mol" else f"{file.stem}_{index:06d}"
+    return file.stem, file.suffix.lower() != ".mol"
 
 
 def count_records(

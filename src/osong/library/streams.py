@@ -55,8 +55,8 @@ def open_binary(path: Path) -> Iterator[io.BufferedReader]:
 class _Decompressed(io.RawIOBase):
     """The decompressed bytes of a file, handed out up to the very place where it is damaged.
 
-    The readers of the standard library and of Arrow drop what they had read of the last block
-    when they find an error, which of a small file is everything.
+    Arrow's streams drop what they had unpacked of the last block when they find an error, which of
+    a small file is everything; zstandard's reader takes a file that is cut short for a whole one.
     """
 
     def __init__(self, file: IO[bytes], decompressor: Callable[[], Any]) -> None:
