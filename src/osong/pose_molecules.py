@@ -1,26 +1,20 @@
-"""Poses as they stand in a campaign's parts, and the way back to RDKit molecules and SDF."""
+"""Poses as they stand in a campaign's parts, and the way back to RDKit molecules."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rdkit import Chem
 
-from osong.library import parse_record
-from osong.ligands.prepared import PreparedLigand, mol_from_explicit_smiles
+from osong.ligands.prepared import mol_from_explicit_smiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy.typing as npt
 
-    from osong.library import Record
-
-__all__ = ["input_properties", "plain_smiles", "pose_molecule", "sdf_text"]
-
-_WITH_PROPERTIES: Final = frozenset({"sdf", "mol"})
-"""Record formats whose molecules can carry properties."""
+__all__ = ["plain_smiles", "pose_molecule"]
 
 
 def plain_smiles(explicit_smiles: str) -> str:
@@ -41,7 +35,7 @@ def pose_molecule(
     explicit_smiles: str,
     coords: npt.NDArray[np.floating[Any]],
     name: str,
-    properties: Mapping[str, Any],
+    properties: Mapping[str, object],
 ) -> Chem.Mol:
     """Return a pose as a molecule with bond orders, all hydrogens, name and properties.
 
@@ -57,25 +51,5 @@ def pose_molecule(
     mol.AddConformer(conformer)
     mol.SetProp("_Name", name)
     for key, value in properties.items():
-        if isinstance(value, float):
-            mol.SetDoubleProp(key, value)
-        elif isinstance(value, int):
-            mol.SetIntProp(key, value)
-        else:
-            mol.SetProp(key, str(value))
+        mol.SetProp(key, str(value))
     return mol
-
-
-def input_properties(record: Record) -> dict[str, str]:
-    """Return the properties that a molecule came with (the data items of an SD file)."""
-    if record.format not in _WITH_PROPERTIES:
-        return {}
-    mol = parse_record(record)
-    if isinstance(mol, PreparedLigand):
-        return dict(mol.properties)
-    return {key: mol.GetProp(key) for key in mol.GetPropNames()}
-
-
-def sdf_text(mol: Chem.Mol) -> str:
-    """Return a molecule as one record of an SD file."""
-    return str(Chem.SDWriter.GetText(mol))

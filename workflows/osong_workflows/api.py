@@ -6,8 +6,11 @@ looks into a folder, :func:`resume` does what is left to do, :func:`status` says
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from osong.library import is_prepared
 from osong_workflows.campaign import Campaign
 from osong_workflows.create import create_campaign
 from osong_workflows.docking import DEFAULT_DOCKER
@@ -15,7 +18,6 @@ from osong_workflows.runners.base import check_runner
 from osong_workflows.settings import dump_ligand_options, make_settings
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Mapping, Sequence
 
     from osong_workflows.create import TargetLike
@@ -38,6 +40,9 @@ def screen(
     workers: int | None = None,
     runner: RunnerName = "local",
     ligand_options: Any | Mapping[str, Any] | None = None,
+    smiles_column: str | int | None = None,
+    name_column: str | int | None = None,
+    kind: str | None = None,
     molecule_timeout_s: float = 600.0,
     memory_per_worker: int | None = None,
     chunk_size: int | None = None,
@@ -54,7 +59,8 @@ def screen(
     target
         The prepared receptor with its box (``osong.Target``).
     library
-        A file of molecules, or an iterable of SMILES or RDKit molecules (read once, streamed).
+        A file or folder of molecules, a prepared library, or an iterable of SMILES or RDKit
+        molecules (read once, streamed).
     out
         The campaign folder: new, empty, or of this very campaign.
     effort
@@ -70,7 +76,11 @@ def screen(
     runner
         "local" (Dask, several workers) or "serial" (one).
     ligand_options
-        How molecules are made ready: an ``osong.ligands.LigandOptions`` or its fields.
+        How molecules are made ready: an ``osong.ligands.LigandOptions`` or its fields. A prepared
+        library is ready: there they have no effect.
+    smiles_column, name_column, kind
+        How to read the library, where its names and headers do not tell; as for
+        ``osong.library.read_records``.
     molecule_timeout_s
         Seconds after which a molecule is given up; its ledger row says so.
     memory_per_worker
@@ -98,6 +108,7 @@ def screen(
         The disk cannot hold the campaign, or is full; what is finished stays.
     """
     check_runner(runner, workers)
+    reading = {"smiles_column": smiles_column, "name_column": name_column, "kind": kind}
     settings = make_settings(
         target_name=target.name,
         target_key=target.key.hex(),
@@ -107,7 +118,8 @@ def screen(
         seed=seed,
         molecule_timeout_s=molecule_timeout_s,
         docker=docker,
-        ligands=dump_ligand_options(ligand_options),
+        ligands={} if _is_prepared(library) else dump_ligand_options(ligand_options),
+        reading={key: value for key, value in reading.items() if value is not None},
     )
     folder = create_campaign(
         target, library, out, settings, workers=workers, runner=runner, chunk_size=chunk_size
@@ -148,3 +160,8 @@ def resume(
 def status(folder: str | os.PathLike[str]) -> CampaignStatus:
     """Count what became of a campaign's molecules so far; ``str()`` of it is one line."""
     return Campaign(folder).status()
+
+
+def _is_prepared(library: object) -> bool:
+    """Return whether a library is a prepared one."""
+    return isinstance(library, (str, os.PathLike)) and is_prepared(Path(library).expanduser())

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from osong.atom_types import ATOM_TYPES
 from osong.errors import CampaignError, InputError, ResourceError
-from osong.library import Record, read_records
+from osong.library import Record, is_prepared, read_records
 from osong_workflows.folder import CampaignFolder, full_disk, write_atomically
 from osong_workflows.limits import usable_cores
 from osong_workflows.plan import Plan, make_plan, read_plan
+from osong_workflows.prepared import prepared_records
 from osong_workflows.settings import CampaignSettings, read_settings
 from osong_workflows.staging import library_digest, stage_library
 
@@ -74,7 +75,7 @@ def create_campaign(
         raise InputError(f"chunk_size must be at least 1, got {chunk_size}")
     folder = CampaignFolder.at(out)
     settings = settings.model_copy(update={"library": _library_name(library)})
-    records = _open_library(library)
+    records = _open_library(library, settings)
     _check_folder(folder, settings)
     if not folder.plan.exists():
         _check_space(folder, library)
@@ -112,7 +113,7 @@ def finish_planning(folder: CampaignFolder, settings: CampaignSettings, workers:
         read_plan(folder)  # raises, and says what to do
     from osong.receptor import Target
 
-    records = _open_library(settings.library)
+    records = _open_library(settings.library, settings)
     box = Target.load(folder.target).box
     with folder.locked():
         _plan(folder, settings, records, workers, None, box)
@@ -146,15 +147,29 @@ def _library_name(library: str | os.PathLike[str] | Iterable[Any]) -> str:
     return _IN_MEMORY
 
 
-def _open_library(library: str | os.PathLike[str] | Iterable[Any]) -> Iterator[Record]:
+def _open_library(
+    library: str | os.PathLike[str] | Iterable[Any], settings: CampaignSettings
+) -> Iterator[Record]:
     """Return the records, the first of them already read, so that a bad library fails at once."""
-    source = Path(library).expanduser() if isinstance(library, (str, os.PathLike)) else library
-    records = iter(read_records(source))
+    records = _read_library(library, settings)
     first = next(records, None)
     if first is None:
-        raise InputError(f"{_library_name(library)}: holds no molecule; check the file")
+        raise InputError(f"{settings.library}: holds no molecule; check the file")
     numbered = enumerate(itertools.chain([first], records))
     return (Record(i, r.name, r.source, r.format, r.data) for i, r in numbered)
+
+
+def _read_library(
+    library: str | os.PathLike[str] | Iterable[Any], settings: CampaignSettings
+) -> Iterator[Record]:
+    """Return the records of a file, a folder, a prepared library or an iterable."""
+    options: dict[str, Any] = dict(settings.reading)
+    if not isinstance(library, (str, os.PathLike)):
+        return iter(read_records(library, **options))
+    path = Path(library).expanduser()
+    if is_prepared(path):
+        return prepared_records(path)
+    return iter(read_records(path, **options))
 
 
 def _check_folder(folder: CampaignFolder, settings: CampaignSettings) -> None:
@@ -192,6 +207,8 @@ def _check_space(folder: CampaignFolder, library: object) -> None:
     if not isinstance(library, (str, os.PathLike)):
         return
     source = Path(library).expanduser()
+    if is_prepared(source):
+        return
     files = [source] if source.is_file() else list(source.rglob("*"))
     needed = sum(path.stat().st_size for path in files if path.is_file())
     existing = next(path for path in (folder.path, *folder.path.parents) if path.exists())

@@ -10,6 +10,7 @@ from osong.errors import CampaignError
 from osong.library import parse_record
 from osong.ligands import LigandOptions, PreparedLigand, prepare_ligand
 from osong_workflows.outcome import DockedMolecule, DockedPose, Docker
+from osong_workflows.prepared import PREPARED, PreparedReader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,17 +47,22 @@ def build_docker(target_path: str, settings: CampaignSettings) -> Docker:
         threads=1,
     )
     options = LigandOptions(**settings.ligands)
+    prepared = PreparedReader(settings.library)
     session.dock(prepare_ligand("CCO", name="ethanol", options=options.model_copy(update=_PLAIN)))
 
     def dock_record(record: Record) -> DockedMolecule:
-        parsed = parse_record(record)
-        if isinstance(parsed, PreparedLigand):
-            variants = [parsed]
-        else:
-            variants = prepare_ligand(parsed, name=record.name, options=options)
+        variants = prepared.read(record) if record.format == PREPARED else _prepare(record, options)
         return _docked(session.dock(variants), variants)
 
     return dock_record
+
+
+def _prepare(record: Record, options: LigandOptions) -> Sequence[PreparedLigand]:
+    """Return the variants of a record's molecule."""
+    parsed = parse_record(record)
+    if isinstance(parsed, PreparedLigand):
+        return [parsed]
+    return prepare_ligand(parsed, name=record.name, options=options)
 
 
 _PLAIN: Final = {"keep_geometry": False}
@@ -75,6 +81,7 @@ def _docked(poses: Sequence[Pose], variants: Sequence[PreparedLigand]) -> Docked
         notes=tuple(notes),
         smiles=plain_smiles(best.smiles),
         n_heavy=best.packed.n_scored,
+        properties=best.properties,
     )
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "PartSetAside",
     "Publisher",
     "Subscriber",
+    "WorkerReady",
     "WorkerRestarted",
 ]
 
@@ -60,6 +61,13 @@ class MoleculeFailed:
     name: str
     stage: str
     reason: str
+
+
+@dataclass(frozen=True)
+class WorkerReady:
+    """A docking process has compiled its kernels and built its maps, and can dock."""
+
+    pid: int
 
 
 @dataclass(frozen=True)
@@ -104,6 +112,7 @@ Event: TypeAlias = (
     CampaignStarted
     | MoleculesDone
     | MoleculeFailed
+    | WorkerReady
     | WorkerRestarted
     | ChunkFinished
     | PartSetAside

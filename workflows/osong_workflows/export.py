@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections import defaultdict
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
-from osong.library import Record
-from osong.pose_molecules import input_properties, pose_molecule, sdf_text
+from osong.library import write_sdf as osong_write_sdf
+from osong.pose_molecules import pose_molecule
 from osong_workflows.folder import full_disk
 from osong_workflows.merge import pose_rows
 
@@ -36,9 +37,7 @@ def row_molecules(row: Mapping[str, Any], n_poses: int | None = None) -> list[An
     n_poses
         How many, best first; None: all.
     """
-    given = input_properties(
-        Record(row["index"], row["name"], row["source"], row["format"], row["input"])
-    )
+    given = json.loads(row["properties"]) if row["properties"] else {}
     return [
         pose_molecule(
             pose["smiles"],
@@ -46,11 +45,11 @@ def row_molecules(row: Mapping[str, Any], n_poses: int | None = None) -> list[An
             row["name"],
             given
             | {
-                "energy": pose["energy"],
-                "inter": pose["inter"],
-                "intra": pose["intra"],
-                "pose": number,
-                "index": row["index"],
+                "osong_energy": f"{pose['energy']:.3f}",
+                "osong_inter": f"{pose['inter']:.3f}",
+                "osong_intra": f"{pose['intra']:.3f}",
+                "osong_pose": number,
+                "osong_index": row["index"],
             },
         )
         for number, pose in enumerate(row["poses"][:n_poses], start=1)
@@ -77,14 +76,19 @@ def write_sdf(
     n_poses
         Poses of each molecule.
     """
-    with _whole(Path(path)) as temporary, temporary.open("w", encoding="utf-8") as file:
-        for begin in range(0, len(indices), _SLICE):
-            some = indices[begin : begin + _SLICE]
-            rows = _rows(some, parts, chunk_size)
-            for index in some:
-                for mol in row_molecules(rows[index], n_poses):
-                    file.write(sdf_text(mol))
+    osong_write_sdf(_molecules(indices, parts, chunk_size, n_poses), Path(path))
     return len(indices)
+
+
+def _molecules(
+    indices: Sequence[int], parts: Mapping[int, Path], chunk_size: int, n_poses: int
+) -> Iterator[Any]:
+    """Yield poses in the order of the indices."""
+    for begin in range(0, len(indices), _SLICE):
+        some = indices[begin : begin + _SLICE]
+        rows = _rows(some, parts, chunk_size)
+        for index in some:
+            yield from row_molecules(rows[index], n_poses)
 
 
 def write_hits(

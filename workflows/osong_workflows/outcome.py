@@ -63,6 +63,8 @@ class DockedMolecule:
         The best pose's variant, canonical, without explicit hydrogens.
     n_heavy
         Its heavy atoms.
+    properties
+        What came with it (data items of an SD file), names and values.
     """
 
     poses: tuple[DockedPose, ...]
@@ -70,6 +72,7 @@ class DockedMolecule:
     notes: tuple[str, ...]
     smiles: str
     n_heavy: int
+    properties: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,7 @@ PART_SCHEMA: Final = pa.schema(
         ("energy", pa.float64()),
         ("smiles", pa.string()),
         ("n_heavy", pa.int32()),
+        ("properties", pa.string()),  # JSON: {name: value}; null for none
         ("poses", pa.list_(_POSE)),
     ]
 )
@@ -278,6 +279,7 @@ def _row(record: Record, outcome: Outcome) -> dict[str, Any]:
         "energy": outcome.poses[0].energy,
         "smiles": outcome.smiles,
         "n_heavy": outcome.n_heavy,
+        "properties": json.dumps(dict(outcome.properties)) if outcome.properties else None,
         "poses": [
             {
                 "energy": pose.energy,

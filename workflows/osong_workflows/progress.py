@@ -15,7 +15,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from osong_workflows.events import CampaignFinished, CampaignStarted, MoleculesDone, PartSetAside
+from osong_workflows.events import (
+    CampaignFinished,
+    CampaignStarted,
+    MoleculesDone,
+    PartSetAside,
+    WorkerReady,
+)
 
 if TYPE_CHECKING:
     from osong_workflows.events import Event
@@ -47,7 +53,7 @@ class ProgressBar:
             speed_estimate_period=300.0,
         )
         self._task = self._progress.add_task(
-            "docking", total=None, n_ok=0, n_failed=0, rate="", start=False
+            "getting ready", total=None, n_ok=0, n_failed=0, rate="", start=False
         )
         self._n_ok = 0
         self._n_failed = 0
@@ -56,6 +62,8 @@ class ProgressBar:
         """Draw an event."""
         if isinstance(event, CampaignStarted):
             self._start(event)
+        elif isinstance(event, WorkerReady):
+            self._progress.update(self._task, description="docking")
         elif isinstance(event, MoleculesDone):
             self._advance(event)
         elif isinstance(event, PartSetAside):

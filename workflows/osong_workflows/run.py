@@ -11,7 +11,7 @@ from osong_workflows.events import ChunkFinished, MoleculeFailed, MoleculesDone,
 from osong_workflows.outcome import FailedMolecule
 from osong_workflows.parts import PartWriter
 from osong_workflows.plan import chunk_records
-from osong_workflows.supervisor import Supervisor
+from osong_workflows.supervisor import StartGate, Supervisor
 
 if TYPE_CHECKING:
     from osong_workflows.folder import CampaignFolder
@@ -49,6 +49,7 @@ class Run:
         self._memory_limit = memory_limit
         self._stop = threading.Event()
         self._lock = threading.Lock()
+        self._gate = StartGate()
         self._supervisors: dict[int, Supervisor] = {}
 
     def dock_chunk(self, index: int) -> None:
@@ -88,6 +89,6 @@ class Run:
         with self._lock:
             if thread not in self._supervisors:
                 self._supervisors[thread] = Supervisor(
-                    self._job, self._publisher, self._stop, self._memory_limit
+                    self._job, self._publisher, self._stop, self._gate, self._memory_limit
                 )
             return self._supervisors[thread]

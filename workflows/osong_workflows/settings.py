@@ -21,7 +21,7 @@ __all__ = ["CampaignSettings", "dump_ligand_options", "make_settings", "read_set
 _NONE: Final = "none"
 """How None stands in TOML, which has no word for it."""
 
-_NOT_COMPARED: Final = frozenset({"target_name", "library"})
+_NOT_COMPARED: Final = frozenset({"target_name", "library", "reading"})
 """Fields that may differ between two requests for the same campaign: they change no result."""
 
 _HEADER: Final = """\
@@ -51,6 +51,8 @@ class CampaignSettings(BaseModel):
         "module:function" that builds what docks one record.
     ligands
         Fields of ``osong.ligands.LigandOptions``.
+    reading
+        How to read the library, where that was said: options of ``osong.library.read_records``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -66,6 +68,7 @@ class CampaignSettings(BaseModel):
     molecule_timeout_s: float = Field(gt=0)
     docker: str
     ligands: dict[str, Any] = Field(default_factory=dict)
+    reading: dict[str, str | int] = Field(default_factory=dict)
 
     def digest(self) -> str:
         """Return a hash of all that decides results, in hexadecimal."""
@@ -88,10 +91,11 @@ class CampaignSettings(BaseModel):
     def to_toml(self) -> str:
         """Return the text of ``campaign.toml``."""
         values = self.model_dump()
-        ligands = values.pop("ligands")
+        tables = {name: values.pop(name) for name in ("ligands", "reading")}
         lines = [f"{key} = {_toml_value(value)}" for key, value in values.items()]
-        lines += ["", "[ligands]"]
-        lines += [f"{key} = {_toml_value(value)}" for key, value in ligands.items()]
+        for name, table in tables.items():
+            lines += ["", f"[{name}]"]
+            lines += [f"{key} = {_toml_value(value)}" for key, value in table.items()]
         return _HEADER + "\n".join(lines) + "\n"
 
 
