@@ -9,7 +9,7 @@ import typer
 
 from osong.cli.failures import Stopped
 from osong.cli.options import Runner
-from osong.cli.terminal import console, new_table, number, plural, print_failures
+from osong.cli.terminal import console, make_table, number, plural, print_failures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,16 +95,17 @@ def print_results(campaign: "Campaign", n_hits: int) -> None:
 
 def hit_table(hits: "pd.DataFrame") -> "Table":
     """Return the hits as a table: what ranks them always, their SMILES where there is room."""
-    table = new_table(numbers=("rank", "kcal/mol", "per atom"), texts=("name", "SMILES"))
-    for hit in hits.to_dict("records"):
-        table.add_row(
-            str(hit["name"]),
-            str(hit["smiles"]),
+    rows = [
+        (
             str(hit["rank"]),
+            str(hit["name"]),
             number(hit["energy"]),
             number(hit["ligand_efficiency"]),
+            str(hit["smiles"]),
         )
-    return table
+        for hit in hits.to_dict("records")
+    ]
+    return make_table((">rank", "name", ">kcal/mol", ">per atom", "~SMILES"), rows)
 
 
 def _print_examples(campaign: "Campaign") -> None:

@@ -10,7 +10,7 @@ from osong.cli.expand import expand_options
 from osong.cli.inputs import prepare_record
 from osong.cli.options import Effort, LigandChoice, SearchChoice, TargetChoice
 from osong.cli.pose_files import check_output, write_poses
-from osong.cli.terminal import console, error_console, new_table, number, one_line, plural
+from osong.cli.terminal import console, error_console, make_table, number, one_line, plural
 from osong.errors import InputError, LigandError
 
 if TYPE_CHECKING:
@@ -124,16 +124,20 @@ def _with_progress(records: "list[Record]") -> "Iterator[Record]":
 def _print_results(docked: "list[list[Pose]]", output: Path) -> None:
     """Print all poses of one ligand, or the best pose of each of several."""
     out = console()
-    numbers = ("kcal/mol", "inter", "intra")
+    numbers = (">kcal/mol", ">inter", ">intra")
     if len(docked) == 1:
-        table = new_table(texts=("pose",), numbers=(*numbers, "variant"))
-        for rank, pose in enumerate(docked[0], start=1):
-            table.add_row(str(rank), *_energies(pose), str(pose.ligand.variant))
+        columns = (">pose", *numbers, ">variant")
+        rows = [
+            (str(rank), *_energies(pose), str(pose.ligand.variant))
+            for rank, pose in enumerate(docked[0], start=1)
+        ]
     else:
-        table = new_table(texts=("ligand",), numbers=(*numbers, "poses"))
-        for poses in sorted(docked, key=lambda poses: poses[0].energy):
-            table.add_row(poses[0].ligand.name, *_energies(poses[0]), str(len(poses)))
-    out.print(table)
+        columns = ("ligand", *numbers, ">poses")
+        rows = [
+            (poses[0].ligand.name, *_energies(poses[0]), str(len(poses)))
+            for poses in sorted(docked, key=lambda poses: poses[0].energy)
+        ]
+    out.print(make_table(columns, rows))
     n_poses = sum(len(poses) for poses in docked)
     out.print(
         f"{plural(n_poses, 'pose')} of {plural(len(docked), 'ligand')}: {output}", soft_wrap=True

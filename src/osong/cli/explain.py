@@ -1,5 +1,6 @@
 """`osong explain`: why a pose scores as it does, by term and by atom."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,7 +8,7 @@ import typer
 
 from osong.cli.expand import expand_options
 from osong.cli.options import Scoring, TargetChoice
-from osong.cli.terminal import console, new_table, number, one_line, plural
+from osong.cli.terminal import console, make_table, number, one_line, plural
 from osong.errors import InputError, LigandError
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from osong.scoring import Score
 
 __all__ = ["explain"]
+
+_SHORT = {"repulsion": "repuls.", "hydrophobic": "hydroph.", "hydrogen_bond": "H-bond"}
 
 
 @expand_options
@@ -84,18 +87,21 @@ def _print_one(name: str, score: "Score", n_atoms: int) -> None:
     """Print terms and atoms of one pose."""
     out = console()
     out.print(f"{name}: {number(score.total)} kcal/mol ({score.scoring})", soft_wrap=True)
-    table = new_table(texts=("between ligand and receptor",), numbers=("kcal/mol",))
-    for term, energy in score.terms.items():
-        if energy or term != "cap":
-            table.add_row(term.replace("_", " "), number(energy, 3))
-    table.add_section()
-    table.add_row("together", number(score.inter, 3))
-    table.add_row(
-        f"x {score.torsion_factor:.3f} for {score.torsion_count:g} rotors", number(score.total, 3)
-    )
-    table.add_section()
-    table.add_row("within the ligand (not counted)", number(score.intra, 3))
-    out.print(table)
+    terms = [
+        (term.replace("_", " "), number(energy, 3))
+        for term, energy in score.terms.items()
+        if term != "cap" or number(abs(energy), 3) != number(0.0, 3)
+    ]
+    rotors = f"x {score.torsion_factor:.3f} for {score.torsion_count:g} rotors"
+    rows = [
+        *terms,
+        (),
+        ("together", number(score.inter, 3)),
+        (rotors, number(score.total, 3)),
+        (),
+        ("within the ligand (not counted)", number(score.intra, 3)),
+    ]
+    out.print(make_table(("between ligand and receptor", ">kcal/mol"), rows))
     if n_atoms:
         out.print(_atom_table(score, n_atoms))
 
@@ -106,28 +112,33 @@ def _atom_table(score: "Score", n_atoms: int) -> "Table":
     terms = [name for name in score.terms if name in atoms.columns]
     matter = atoms.loc[atoms["energy"].abs().nlargest(n_atoms).index].sort_values("energy")
     title = f"{len(matter)} of {plural(len(atoms), 'heavy atom')}"
-    table = new_table(
-        title, texts=("atom", "type"), numbers=("kcal/mol", *(t.replace("_", " ") for t in terms))
-    )
-    for row in matter.to_dict("records"):
-        energies = (number(float(row[term]), 3) for term in ("energy", *terms))
-        table.add_row(f"{row['element']}{int(row['atom']) + 1}", str(row["type"]), *energies)
-    return table
+    rows = [
+        (
+            f"{row['element']}{int(row['atom']) + 1}",
+            str(row["type"]),
+            *(number(float(row[term]), 3) for term in ("energy", *terms)),
+        )
+        for row in matter.to_dict("records")
+    ]
+    return make_table(("atom", "type", ">kcal/mol", *_headings(terms)), rows, title)
 
 
 def _print_many(scores: "list[tuple[str, Score]]") -> None:
     """Print a row a pose."""
     terms = [t for t in scores[0][1].terms if t != "cap"]
-    table = new_table(
-        texts=("pose", "name"),
-        numbers=("kcal/mol", "inter", "intra", *(t.replace("_", " ") for t in terms)),
-    )
+    rows = []
     for index, (name, score) in enumerate(scores, start=1):
         values = (score.total, score.inter, score.intra, *(score.terms[t] for t in terms))
-        table.add_row(str(index), name, *(number(v) for v in values))
+        rows.append((str(index), name, *(number(value) for value in values)))
     out = console()
-    out.print(table)
+    headings = (">#", "name", ">kcal/mol", ">inter", ">intra", *_headings(terms))
+    out.print(make_table(headings, rows))
     out.print("One pose by its atoms: --pose N", soft_wrap=True)
+
+
+def _headings(terms: "Sequence[str]") -> list[str]:
+    """Return the headings of columns of terms, short enough for a terminal."""
+    return [">" + _SHORT.get(term, term) for term in terms]
 
 
 def _write_atoms(scores: "list[tuple[str, Score]]", path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,13 +12,14 @@ if TYPE_CHECKING:
 __all__ = [
     "console",
     "error_console",
-    "new_table",
+    "make_table",
     "number",
     "one_line",
     "plural",
     "print_failures",
 ]
 
+_WIDEST_NAME = 28
 _PIPE_WIDTH = 160
 """Columns where nobody looks: whoever reads a table from a pipe wants its cells whole."""
 
@@ -40,18 +41,43 @@ def error_console() -> "Console":
     return Console(stderr=True, highlight=False, markup=False)
 
 
-def new_table(
-    title: str | None = None, *, texts: tuple[str, ...], numbers: tuple[str, ...] = ()
+def make_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None
 ) -> "Table":
-    """Return an empty table: text columns first, which give way, then columns of numbers."""
+    """Return a table of texts; an empty row is a line between the rows around it.
+
+    A column whose heading is marked with ``>`` holds numbers; one marked with ``~`` is the first
+    to be cut where the terminal is narrow.
+    """
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in texts:
-        table.add_column(name, overflow="ellipsis", no_wrap=True)
-    for name in numbers:
-        table.add_column(name, justify="right", no_wrap=True)
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    rows = list(rows)
+    for index, column in enumerate(columns):
+        heading = column.lstrip(">~")
+        longest = max([len(heading), *(len(row[index]) for row in rows if row)])
+        table.add_column(
+            heading,
+            justify="right" if column.startswith(">") else "left",
+            overflow="ellipsis",
+            # Rich narrows columns that may wrap before all others; their cells do not wrap.
+            no_wrap=not column.startswith("~"),
+            min_width=len(heading) if column.startswith("~") else min(longest, _WIDEST_NAME),
+        )
+    for row in rows:
+        if row:
+            table.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in row))
+        else:
+            table.add_section()
     return table
 
 
@@ -75,7 +101,8 @@ def print_failures(stages: Sequence[str], reasons: Sequence[str]) -> None:
     counts = Counter(stages)
     first = dict(zip(reversed(stages), reversed(reasons), strict=True))
     title = f"{plural(len(stages), 'molecule')} failed"
-    table = new_table(title, texts=("stage", "for example"), numbers=("molecules",))
-    for stage, count in counts.most_common():
-        table.add_row(stage, " ".join(first[stage].split()), f"{count:,}")
-    console().print(table)
+    rows = [
+        (stage, f"{count:,}", " ".join(first[stage].split()))
+        for stage, count in counts.most_common()
+    ]
+    console().print(make_table(("stage", ">molecules", "~for example"), rows, title))
