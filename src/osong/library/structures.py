@@ -123,19 +123,22 @@ def _mol2_piece(record: Sequence[bytes], first: int, number: int) -> Piece:
 
 
 def split_pdbqt(lines: Iterator[bytes], path: Path) -> Iterator[Piece]:
-    """Yield one piece a MODEL, or a ligand (up to TORSDOF) where there are no models."""
+    """Yield one piece a MODEL, or a ligand (up to TORSDOF) where there are no models.
+
+    Flexible side chains that follow a ligand, as in Vina's output, belong to the receptor and are
+    left out.
+    """
     record: list[bytes] = []
     first, n_pieces, n_bytes, is_model, is_over = 1, 0, 0, False, False
-    for number, line in enumerate(lines, start=1):
-        keyword = line.split(None, 1)[0] if line.strip() else b""
-        starts = keyword == b"MODEL" or (is_over and keyword not in (b"", b"ENDMDL", b"END"))
-        if starts and _has_content(record):
-            n_pieces += 1
-            yield _pdbqt_piece(record, first, n_pieces, path, is_model)
-        if starts or keyword == b"MODEL":
-            record, first, n_bytes, is_over = [], number, 0, False
-            is_model = keyword == b"MODEL"
-        if keyword == b"ENDMDL" or keyword == b"TORSDOF":
+    for number, line in _without_side_chains(enumerate(lines, start=1)):
+        keyword = _keyword(line)
+        is_new_model = keyword == b"MODEL"
+        if is_new_model or (is_over and keyword not in (b"", b"ENDMDL", b"END")):
+            if _has_content(record):
+                n_pieces += 1
+                yield _pdbqt_piece(record, first, n_pieces, path, is_model)
+            record, first, n_bytes, is_over, is_model = [], number, 0, False, is_new_model
+        if keyword in (b"ENDMDL", b"TORSDOF"):
             is_over = True
         if keyword not in (b"MODEL", b"ENDMDL"):
             record.append(line)
@@ -144,6 +147,23 @@ def split_pdbqt(lines: Iterator[bytes], path: Path) -> Iterator[Piece]:
             raise _too_long(path, first)
     if _has_content(record):
         yield _pdbqt_piece(record, first, n_pieces + 1, path, is_model)
+
+
+def _keyword(line: bytes) -> bytes:
+    return line.split(None, 1)[0] if line.strip() else b""
+
+
+def _without_side_chains(lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    """Leave out BEGIN_RES to END_RES after a ligand; a file of side chains alone stays as it is."""
+    has_ligand, is_residue = False, False
+    for number, line in lines:
+        if line.startswith(b"BEGIN_RES") and has_ligand:
+            is_residue = True
+        has_ligand = has_ligand or line.startswith(b"TORSDOF")
+        if not is_residue:
+            yield number, line
+        if line.startswith(b"END_RES"):
+            is_residue = False
 
 
 def _pdbqt_piece(

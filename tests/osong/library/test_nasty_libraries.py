@@ -139,6 +139,21 @@ def test_protomers_of_one_molecule_are_records_of_their_own(shared_data):
     assert [record.index for record in records] == list(range(57))
 
 
+@pytest.mark.parametrize(
+    ("name", "n_poses"),
+    [
+        ("basic_docking__1iep_ligand_vina_out.pdbqt", 4),
+        ("flexible_docking__1fpu_ligand_flex_vina_out.pdbqt", 8),
+        ("mulitple_ligands_docking__5x72_ligand_vina_out.pdbqt", 14),
+    ],
+)
+def test_output_of_vina_is_a_library_of_its_poses(shared_data, name, n_poses):
+    path = shared_data / "reference" / "vina" / name
+    poses = [parse_record(record) for record in read_records(path)]
+    assert len(poses) == count_records(path) == n_poses
+    assert all(pose.packed.n_scored > 0 for pose in poses)
+
+
 def test_pdbqt_of_the_redocking_set(shared_data):
     paths = sorted((shared_data / "redock").glob("*/ligand.pdbqt"))[:5]
     assert paths

@@ -201,6 +201,20 @@ def test_pdbqt_models_and_ligands_in_a_row(tmp_path):
     assert [r.name for r in read_records(row)] == ["first", "second"]
 
 
+def test_side_chains_are_no_ligands(tmp_path):
+    chain = "BEGIN_RES ALA A 1\n" + PDBQT.format(name="chain") + "END_RES ALA A 1\n"
+    models = "".join(
+        f"MODEL {i}\n{PDBQT.format(name='ligand')}{chain}{chain}ENDMDL\n" for i in (1, 2)
+    )
+    path = write(tmp_path, "out.pdbqt", models)
+    records = list(read_records(path))
+    assert [r.name for r in records] == ["ligand", "ligand"]
+    assert "RES" not in records[0].data + records[1].data
+    alone = write(tmp_path, "flex.pdbqt", chain)
+    with pytest.raises(LigandError, match="flexible residue"):
+        parse_record(next(read_records(alone)))
+
+
 def test_pdbqt_record_is_a_ligand_ready_to_dock(tmp_path):
     path = write(tmp_path, "a.pdbqt", PDBQT.format(name="methanol"))
     ligand = parse_record(next(read_records(path)))
