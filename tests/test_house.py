@@ -37,7 +37,17 @@ BREACHES = [
 def lint(root: Path, path: Path, source: str) -> subprocess.CompletedProcess[str]:
     """Lint a source as if it lay at `path`."""
     return subprocess.run(
-        [sys.executable, "-m", "ruff", "check", "--select", "TID251", "--stdin-filename", path, "-"],
+        [
+            sys.executable,
+            "-m",
+            "ruff",
+            "check",
+            "--select",
+            "TID251",
+            "--stdin-filename",
+            path,
+            "-",
+        ],
         input=source,
         cwd=root,
         capture_output=True,
@@ -95,7 +105,7 @@ def test_unknown_public_name_is_an_attribute_error() -> None:
 
 @pytest.mark.parametrize("statement", ["import osong", "import osong.cli.main"])
 def test_import_is_light(statement: str) -> None:
-    """What a user waits for before anything happens loads no chemistry, no compiler, no scheduler."""
+    """What a user waits for first loads no chemistry, no compiler, no scheduler."""
     code = f"import sys; {statement}; print(*{{m.partition('.')[0] for m in sys.modules}})"
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True

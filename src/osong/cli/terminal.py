@@ -98,11 +98,9 @@ def one_line(error: BaseException) -> str:
 
 def print_failures(stages: Sequence[str], reasons: Sequence[str]) -> None:
     """Print failures by stage, the most frequent first, each with its first reason."""
-    counts = Counter(stages)
+    out = console()
     first = dict(zip(reversed(stages), reversed(reasons), strict=True))
-    title = f"{plural(len(stages), 'molecule')} failed"
-    rows = [
-        (stage, f"{count:,}", " ".join(first[stage].split()))
-        for stage, count in counts.most_common()
-    ]
-    console().print(make_table(("stage", ">molecules", "~for example"), rows, title))
+    for stage, count in Counter(stages).most_common():
+        example = " ".join(first[stage].split())
+        such = "" if count == 1 else "such as "
+        out.print(f"{plural(count, 'molecule')} failed ({stage}): {such}{example}", soft_wrap=True)
