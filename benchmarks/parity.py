@@ -1,0 +1,137 @@
+"""Scoring parity: crystal poses of the shared complexes, Vina 1.2.7 and Osong, term sums compared.
+
+Both programs read the same receptor PDBQT and the same ligand PDBQT.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from benchmarks.complexes import Complex, in_shard, read_complexes, receptor_pdbqt
+from benchmarks.results import ResultFile, provenance
+from benchmarks.statistics import Differences
+from benchmarks.tables import markdown_table, write_table
+from benchmarks.vina_formula import pose_energies
+from benchmarks.vina_peer import vina_score
+from osong import Target, pack_pdbqt, pack_pose, pdbqt_string, score
+from osong.errors import OsongError
+from osong.scoring.functions import scoring_function
+
+__all__ = ["SCORINGS", "add_arguments", "compare", "main", "summary"]
+
+SCORINGS = ("vina", "vinardo")
+_PARTS = ("total", "inter", "intra")
+_OUTLIER_KCAL = 0.01
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.add_argument("--scoring", choices=SCORINGS, nargs="+", default=list(SCORINGS))
+    parser.add_argument("--only", nargs="*", default=[], help="names of complexes")
+    parser.add_argument("--n", type=int, default=None, help="first so many complexes")
+    parser.add_argument("--shard", default="1/1", help="i/n: every n-th complex")
+
+
+def main(args: argparse.Namespace) -> None:
+    """Compare what is not compared yet, then print the summary."""
+    results = ResultFile(args.out / "parity.jsonl", ("complex", "scoring"))
+    complexes = in_shard(read_complexes(args.data, args.only)[: args.n], args.shard)
+    for complex_ in complexes:
+        for scoring in args.scoring:
+            if not results.has(complex=complex_.name, scoring=scoring):
+                row = compare(complex_, scoring, args.out / "receptors")
+                results.add(row)
+                print(_line(row), flush=True)
+    if not args.only and results.rows():
+        table, outliers = summary(results.rows())
+        print(table, outliers, sep="\n\n")
+        if args.write:
+            note = provenance(["parity", "--data", "../shared/data"])
+            write_table(Path("README.md"), "scoring", table, note)
+            write_table(Path("docs/accuracy.md"), "parity", f"{table}\n\n{outliers}", note)
+
+
+def compare(complex_: Complex, scoring: str, cache: Path) -> dict[str, Any]:
+    """Return the energies of one crystal pose by Vina, by Osong and by the rounded formula."""
+    row: dict[str, Any] = {"complex": complex_.name, "scoring": scoring}
+    try:
+        receptor = receptor_pdbqt(complex_, cache)
+        given = complex_.ligand_pdbqt
+        text = (
+            given.read_text(encoding="utf-8")
+            if given is not None
+            else pdbqt_string(pack_pose(complex_.crystal))
+        )
+        ligand = pack_pdbqt(text)
+        target = Target.from_file(receptor, box=complex_.box)
+        exact = score(target, ligand, scoring)
+        from_mol = score(target, pack_pose(complex_.crystal), scoring)
+    except OsongError as error:
+        return row | {"osong_error": f"{type(error).__name__}: {error}"}
+    rounded = pose_energies(target.receptor, ligand, scoring_function(scoring), rounded=True)
+    row |= {
+        "osong": [exact.total, exact.inter, exact.intra],
+        "rounded": list(rounded),
+        "from_molecule": [from_mol.total, from_mol.inter, from_mol.intra],
+        "torsion_count": exact.torsion_count,
+        "n_torsions": ligand.packed.n_torsions,
+        "is_inside": bool(
+            complex_.box.contains(ligand.packed.coords[0, : ligand.packed.n_scored]).all()
+        ),
+    }
+    try:
+        vina = vina_score(receptor, text, complex_.box, scoring)
+    except (RuntimeError, TypeError) as error:
+        return row | {"vina_error": " ".join(str(error).split())[:300]}
+    return row | {"vina": [vina.total, vina.inter, vina.intra]}
+
+
+def _line(row: dict[str, Any]) -> str:
+    name = f"{row['complex']} {row['scoring']}"
+    for kind in ("osong_error", "vina_error"):
+        if kind in row:
+            return f"{name} {kind}: {row[kind]}"
+    numbers = " ".join(
+        f"{part} {v:.3f} exact {e - v:+.4f} rounded {r - v:+.4f};"
+        for part, v, e, r in zip(_PARTS, row["vina"], row["osong"], row["rounded"], strict=True)
+    )
+    return f"{name} {numbers}"
+
+
+def summary(rows: list[dict[str, Any]]) -> tuple[str, str]:
+    """Return the table of differences, and the list of what was left out or is far off."""
+    compared = [row for row in rows if "vina" in row and "osong" in row]
+    lines = []
+    for scoring in SCORINGS:
+        chosen = [row for row in compared if row["scoring"] == scoring]
+        for kind, label in (("osong", "exact formula"), ("rounded", "as Vina's table rounds")):
+            for k, part in enumerate(_PARTS):
+                if not chosen:
+                    continue
+                d = Differences([row[kind][k] - row["vina"][k] for row in chosen])
+                lines.append(
+                    [scoring, label, part, len(chosen), f"{d.percentile(50):.4f}",
+                     f"{d.percentile(95):.4f}", f"{d.maximum:.4f}",
+                     f"{100 * d.within(0.01):.1f} %", f"{100 * d.within(0.02):.1f} %"]
+                )  # fmt: skip
+    header = ["scoring", "Osong's", "energy", "n", "median", "95 %", "max", "<= 0.01", "<= 0.02"]
+    return markdown_table(header, lines), _outliers(rows, compared)
+
+
+def _outliers(rows: list[dict[str, Any]], compared: list[dict[str, Any]]) -> str:
+    left_out = [row for row in rows if "vina" not in row]
+    failures = {
+        f"- {row['complex']}: {row.get('osong_error') or 'Vina: ' + row.get('vina_error', '?')}"
+        for row in left_out
+    }
+    lines = [f"Compared: {len(compared)} poses. Left out: {len(left_out)}."]
+    lines += sorted(failures)
+    lines.append(f"With the rounding emulated, farther than {_OUTLIER_KCAL} kcal/mol from Vina:")
+    far = [f"- {_line(row)}" for row in compared if _is_far(row)]
+    return "\n".join(lines + (far or ["- none"]))
+
+
+def _is_far(row: dict[str, Any]) -> bool:
+    return any(abs(a - b) > _OUTLIER_KCAL for a, b in zip(row["rounded"], row["vina"], strict=True))
