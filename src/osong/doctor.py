@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Literal
 
-from osong.machine import available_cores, available_memory_bytes
+from osong.machine import usable_cores, usable_memory
 
 __all__ = ["Finding", "examine"]
 
@@ -99,13 +99,13 @@ def _software() -> list[Finding]:
 def _hardware() -> list[Finding]:
     import psutil
 
-    cores, all_cores = available_cores(), os.cpu_count() or 1
+    cores, all_cores = usable_cores(), os.cpu_count() or 1
     note = "" if cores == all_cores else "affinity or a cgroup quota limits this process"
-    memory = psutil.virtual_memory().total
+    usable, free = usable_memory() / _GIB, psutil.virtual_memory().available / _GIB
     return [
         Finding("CPU", f"{_cpu_name()}; {_vector_width()}"),
         Finding("cores", f"{cores} of {all_cores}", remedy=note),
-        Finding("memory", f"{available_memory_bytes() / _GIB:.1f} GiB of {memory / _GIB:.1f} free"),
+        Finding("memory", f"{usable:.1f} GiB for this process, {free:.1f} GiB free now"),
     ]
 
 

@@ -1,83 +1,84 @@
-"""How much of this machine a process may use, as affinity, cgroups and batch systems allow."""
+"""What this process may use: cores and memory, after affinity, cgroups (v1 and v2) and rlimits.
+
+A node's own numbers are not an answer: a batch system or a container gives a job a share.
+"""
 
 from __future__ import annotations
 
+import math
 import os
+import resource
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+import psutil
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["available_cores", "available_memory_bytes"]
+__all__ = ["usable_cores", "usable_memory"]
 
-_MOUNT: Final = Path("/sys/fs/cgroup")
-
-
-def available_cores() -> int:
-    """Return the cores that this process may use: by affinity and by its cgroups' quotas."""
-    has_affinity = hasattr(os, "sched_getaffinity")
-    cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-    quotas = [quota for folder in _cgroups("cpu") if (quota := _quota(folder)) is not None]
-    return max(1, int(min([cores, *quotas])))
+_PROC: Final = Path("/proc/self/cgroup")
+_CGROUPS: Final = Path("/sys/fs/cgroup")
+_V1_UNLIMITED: Final = 2**60
+"""cgroup v1 says "no limit" with a number near 2**63."""
 
 
-def available_memory_bytes() -> int:
-    """Return the memory that this process may still fill: the machine's or its cgroups'."""
-    import psutil
-
-    free = [psutil.virtual_memory().available]
-    for folder in _cgroups("memory"):
-        for limit_file, usage_file in (
-            ("memory.max", "memory.current"),
-            ("memory.limit_in_bytes", "memory.usage_in_bytes"),
-        ):
-            limit, used = _number(folder / limit_file), _number(folder / usage_file)
-            if limit is not None and used is not None:
-                free.append(max(0, limit - used))
-    return int(min(free))
+def usable_cores(*, proc: Path = _PROC, cgroups: Path = _CGROUPS) -> int:
+    """Return how many cores this process may keep busy, at least 1."""
+    cores = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+    for folder in _cgroup_folders("cpu", proc, cgroups):
+        quota = _first_line(folder / "cpu.max").split()
+        if len(quota) == 2 and quota[0].isdigit():
+            cores = min(cores, int(quota[0]) / int(quota[1]))
+        v1_quota = _first_line(folder / "cpu.cfs_quota_us")
+        v1_period = _first_line(folder / "cpu.cfs_period_us")
+        if v1_quota.isdigit() and v1_period.isdigit() and int(v1_period):
+            cores = min(cores, int(v1_quota) / int(v1_period))
+    return max(1, math.ceil(cores - 0.1))
 
 
-def _cgroups(controller: str) -> Iterator[Path]:
-    """Yield the cgroup folders that limit this process, its own first, the root's last.
+def usable_memory(*, proc: Path = _PROC, cgroups: Path = _CGROUPS) -> int:
+    """Return how many bytes of memory this process and its children may fill."""
+    memory = psutil.virtual_memory().total
+    for folder in _cgroup_folders("memory", proc, cgroups):
+        for name in ("memory.max", "memory.high", "memory.limit_in_bytes"):
+            value = _first_line(folder / name)
+            if value.isdigit() and int(value) < _V1_UNLIMITED:
+                memory = min(memory, int(value))
+    soft, _ = resource.getrlimit(resource.RLIMIT_RSS)
+    if soft not in (resource.RLIM_INFINITY, 0):
+        memory = min(memory, soft)
+    return memory
 
-    Every ancestor limits: Slurm sets memory on the job's, a container runtime on the root's.
+
+def _cgroup_folders(controller: str, proc: Path, cgroups: Path) -> Iterator[Path]:
+    """Yield the folders of this process's cgroup and of all above it.
+
+    A line of ``/proc/self/cgroup`` is ``id:controllers:path``; v2 names no controllers. Inside a
+    container the path may be the host's, so the mount's root is always looked at too.
     """
     try:
-        lines = Path("/proc/self/cgroup").read_text(encoding="ascii").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return
-    for line in lines:
-        hierarchy, controllers, path = line.split(":", 2)
-        if hierarchy == "0":
-            root = _MOUNT
-        elif controller in controllers.split(","):
-            root = _MOUNT / controller
-        else:
-            continue
-        folder = root / path.strip("/")
-        yield from (p for p in (folder, *folder.parents) if p.is_relative_to(root) and p.is_dir())
-
-
-def _quota(folder: Path) -> float | None:
-    """Return a cgroup's CPU quota (version 2, then 1) in cores; None without one."""
-    words = _words(folder / "cpu.max") or [
-        *_words(folder / "cpu.cfs_quota_us"),
-        *_words(folder / "cpu.cfs_period_us"),
-    ]
-    if len(words) != 2 or not words[0].isdigit() or not int(words[1]):
-        return None
-    return int(words[0]) / int(words[1])
-
-
-def _number(path: Path) -> int | None:
-    """Return the number in a file; None where there is none or it says "max"."""
-    words = _words(path)
-    return int(words[0]) if words and words[0].isdigit() else None
-
-
-def _words(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="ascii").split()
+        lines = proc.read_text(encoding="utf-8").splitlines()
     except OSError:
-        return []
+        lines = []
+    yield cgroups
+    yield cgroups / controller
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and controller not in controllers.split(","):
+            continue
+        for root in (cgroups / controllers, cgroups / controller) if controllers else (cgroups,):
+            folder = root / path.lstrip("/")
+            while folder != root:
+                yield folder
+                folder = folder.parent
+            yield root
+
+
+def _first_line(path: Path) -> str:
+    """Return a file's first line, "" where there is none."""
+    try:
+        return path.read_text(encoding="utf-8").partition("\n")[0].strip()
+    except OSError:
+        return ""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from osong.errors import CampaignError, InputError, MissingExtraError
+from osong.machine import usable_cores, usable_memory
 from osong_workflows.create import finish_planning
 from osong_workflows.docking import DEFAULT_DOCKER
 from osong_workflows.events import (
@@ -21,7 +22,6 @@ from osong_workflows.events import (
 )
 from osong_workflows.export import write_hits, write_sdf
 from osong_workflows.folder import CampaignFolder
-from osong_workflows.limits import usable_cores, usable_memory
 from osong_workflows.merge import best_molecules, find_by_name, ledger_table, pose_rows
 from osong_workflows.parts import find_parts, sweep, sweep_damaged
 from osong_workflows.plan import Plan, read_plan

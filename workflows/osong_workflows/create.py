@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from osong.atom_types import ATOM_TYPES
 from osong.errors import CampaignError, InputError, ResourceError
 from osong.library import Record, is_prepared, read_records
+from osong.machine import usable_cores
 from osong_workflows.folder import CampaignFolder, full_disk, write_atomically
-from osong_workflows.limits import usable_cores
 from osong_workflows.plan import Plan, make_plan, read_plan
 from osong_workflows.prepared import prepared_records
 from osong_workflows.settings import CampaignSettings, read_settings

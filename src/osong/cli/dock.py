@@ -50,7 +50,7 @@ def dock(
 
     `osong dock start.sdf -r receptor.pdbqt --center 15 53 16 --size 22 22 22`
     """
-    from osong.machine import available_cores
+    from osong.machine import usable_cores
     from osong.search import DockingSession
 
     check_output(output, overwrite)
@@ -62,7 +62,7 @@ def dock(
         effort=effort,
         n_poses=search.n_poses,
         seed=search.seed,
-        threads=threads or available_cores(),
+        threads=threads or usable_cores(),
     )
     docked: list[list[Pose]] = []
     n_failed = 0
