@@ -10,10 +10,10 @@ import math
 from typing import Any
 
 from osong_kernels.compile import inner
-from osong_kernels.cpu.lanes import F32Lanes, overload
+from osong_kernels.cpu.lanes import F32Lanes, inverse_square_root_guess, overload
 from osong_kernels.physics import ops
 
-__all__ = ["lane_exponential", "lane_sine_cosine"]
+__all__ = ["lane_exponential", "lane_inverse_square_root", "lane_sine_cosine"]
 
 _LOG2_E = 1.4426950408889634
 _INVERSE_PI = 0.3183098861837907
@@ -24,7 +24,10 @@ _PI_LOW = 0.0009676535897932
 
 @inner
 def lane_exponential(a: Any) -> Any:
-    """Return e**a for float lanes; 0 below the range of float32, relative error 1e-7."""
+    """Return e**a for float lanes up to 88; relative error 2e-7 + 1e-7 |a|, absolute 2e-7 below 0.
+
+    Below the range of float32 comes its smallest normal number, 1e-38.
+    """
     t = ops.maximum(a * _LOG2_E, -126.0)
     whole = ops.floor_to_int(t)
     f = t - ops.to_float(whole)
@@ -38,7 +41,7 @@ def lane_exponential(a: Any) -> Any:
 
 @inner
 def lane_sine_cosine(a: Any) -> Any:
-    """Return sine and cosine of float lanes in radian, absolute error 1e-7 for some 1,000 turns."""
+    """Return sine and cosine of float lanes in radian, absolute error 2e-7 for some 1,000 turns."""
     k = ops.to_float(ops.floor_to_int(a * _INVERSE_PI + 0.5))
     r = (a - k * _PI_HIGH) - k * _PI_LOW
     y = r * r
@@ -55,6 +58,27 @@ def lane_sine_cosine(a: Any) -> Any:
     odd = half - ops.to_float(ops.floor_to_int(half))  # 0.0 or 0.5
     sign = 1.0 - odd * 4.0
     return s * sign, c * sign
+
+
+@inner
+def lane_inverse_square_root(a: Any) -> Any:
+    """Return 1 / sqrt(a) for positive float lanes, relative error 2e-7.
+
+    A guess from the bits and Newton's steps: a quarter of the time of a square root and a
+    division, and, unlike the processors' own estimates, the same on every make.
+    """
+    y = inverse_square_root_guess(a)
+    half = a * 0.5
+    y = y * (1.5 - half * y * y)
+    y = y * (1.5 - half * y * y)
+    return y * (1.5 - half * y * y)
+
+
+@overload(ops.inverse_square_root)
+def _overload_inverse_square_root(a: Any) -> Any:
+    if a == F32Lanes:
+        return lambda a: lane_inverse_square_root(a)
+    return lambda a: 1.0 / math.sqrt(a)
 
 
 @overload(ops.exponential)
