@@ -25,7 +25,7 @@ def prepare_target(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="The target file; NAME.target if not given."
+            "--output", "-o", metavar="FILE", help="The target file; NAME.osong if not given."
         ),
     ] = None,
     pdbqt: Annotated[
@@ -39,10 +39,10 @@ def prepare_target(
 
     The target file holds receptor, box and report; every other command takes it as `--receptor`.
 
-    `osong prepare target -r 1iep.cif.gz --ligand-box STI -o abl1.target`
+    `osong prepare target -r 1iep.cif.gz --ligand-box STI -o abl1.osong`
     """
     target = choice.load()
-    path = output or Path(f"{target.name}.target")
+    path = output or Path(f"{target.name}.osong")
     target.save(path)
     out = console()
     out.print(str(target.report), soft_wrap=True)
