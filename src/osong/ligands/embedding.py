@@ -21,6 +21,8 @@ __all__ = ["embed"]
 _CLEAN_UP_ITERATIONS = 200
 _MACROCYCLE = 8
 """Ring size from which rings count as macrocycles: many conformers, no simple rules."""
+_ATOMS_PER_ROUND = 1500
+"""Caps the embeddings of large molecules: cyclosporin (196 atoms) gets 7 a round, not 16."""
 _ENERGY_WINDOW = 8.0
 """kcal/mol (MMFF94s) above the best within which ring conformers are kept."""
 
@@ -56,6 +58,8 @@ def embed(mol: Chem.Mol, key: bytes, options: LigandOptions) -> npt.NDArray[np.f
     energies = _clean_up(work, conformer_ids)
     order = np.argsort(energies, kind="stable")
     geometries = _positions(work, [conformer_ids[k] for k in order])
+    if not np.isfinite(geometries).all():
+        raise LigandError("3D geometry has coordinates that are not finite", stage="embed")
     if wanted == 1:
         return geometries
     within = energies[order] <= energies[order[0]] + _ENERGY_WINDOW
@@ -82,6 +86,14 @@ def _parameters(key: bytes, timeout_s: int) -> rdDistGeom.EmbedParameters:
     return parameters
 
 
+def _run(mol: Chem.Mol, n: int, parameters: rdDistGeom.EmbedParameters) -> list[int]:
+    """Embed up to n conformers and return their numbers."""
+    try:
+        return [c for c in rdDistGeom.EmbedMultipleConfs(mol, n, parameters) if c >= 0]
+    except (RuntimeError, ValueError) as error:
+        raise LigandError(f"no 3D geometry: {_reason(error)}", stage="embed") from error
+
+
 def _embed_first(mol: Chem.Mol, key: bytes, timeout_s: int) -> int:
     """Embed one conformer, from random coordinates where the ordinary start fails."""
     started = time.monotonic()
@@ -92,17 +104,11 @@ def _embed_first(mol: Chem.Mol, key: bytes, timeout_s: int) -> int:
         parameters = _parameters(key, left)
         parameters.useRandomCoords = use_random_coords
         parameters.maxIterations = attempts
-        try:
-            conformer_id = rdDistGeom.EmbedMolecule(mol, parameters)
-        except (RuntimeError, ValueError) as error:
-            raise LigandError(f"no 3D geometry: {_reason(error)}", stage="embed") from error
-        if conformer_id >= 0:
-            return int(conformer_id)
+        found = _run(mol, 1, parameters)
+        if found:
+            return found[0]
     if time.monotonic() - started >= timeout_s - 1:
-        raise LigandError(
-            f"no 3D geometry within {timeout_s} s; a larger embed_timeout_s may help",
-            stage="embed",
-        )
+        raise _too_slow("3D geometry")
     raise LigandError(
         "no 3D geometry satisfies the bonds and the stereochemistry of this molecule; "
         "check its stereocentres and ring fusions",
@@ -121,25 +127,36 @@ def _embed_more(
     """Embed further conformers, return those whose rings differ, the first one included.
 
     In two rounds: rings that come out alike each time in the first are taken for rigid (cages,
-    steroids), and the second round is saved.
+    steroids), and the second round is saved. How many are tried depends on the molecule alone,
+    never on the time: the same ligand has the same conformers on any machine.
     """
+    per_round = max(2, min(wanted, _ATOMS_PER_ROUND // mol.GetNumAtoms()))
     ids = [first]
     keep = [0]
-    for round_number, n in ((1, wanted), (2, 2 * wanted)):
-        left = int(deadline - time.monotonic())
-        if left < 1 or (round_number == 2 and len(keep) == 1):
+    for round_number in (1, 2):
+        if round_number == 2 and len(keep) == 1:
             break
-        parameters = _parameters(key[round_number:], left)
+        parameters = _parameters(key[4 * round_number :], int(deadline - time.monotonic()) + 1)
         parameters.maxIterations = 10
-        ids += [c for c in rdDistGeom.EmbedMultipleConfs(mol, n, parameters) if c >= 0]
-        keep = distinct_conformers(_positions(mol, ids), systems, limit=2 * wanted)
+        ids += _run(mol, per_round, parameters)
+        if time.monotonic() > deadline:
+            raise _too_slow("ring conformers")
+        keep = distinct_conformers(_positions(mol, ids), systems, limit=wanted + wanted // 2)
     return [ids[k] for k in keep]
+
+
+def _too_slow(what: str) -> LigandError:
+    return LigandError(
+        f"{what}: the time limit of conformer generation passed; a larger embed_timeout_s may help",
+        stage="embed",
+    )
 
 
 def _reason(error: Exception) -> str:
     """Return the informative line of an RDKit exception."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    told = [line for line in lines if line != "Invariant Violation"]
+    return told[0] if told else type(error).__name__
 
 
 def _positions(mol: Chem.Mol, conformer_ids: list[int]) -> npt.NDArray[np.float64]:
@@ -164,7 +181,12 @@ def _clean_up(mol: Chem.Mol, conformer_ids: list[int]) -> npt.NDArray[np.float64
             field = rdForceFieldHelpers.UFFGetMoleculeForceField(mol, confId=conformer_id)
         if field is None:
             continue
-        field.Initialize()
-        field.Minimize(maxIts=_CLEAN_UP_ITERATIONS)
-        energies[k] = field.CalcEnergy()
-    return energies
+        try:
+            field.Initialize()
+            field.Minimize(maxIts=_CLEAN_UP_ITERATIONS)
+            energies[k] = field.CalcEnergy()
+        except RuntimeError:
+            # RDKit's minimiser gives up on a few strained metal clusters and cages; their
+            # embedded geometry is used, after any that it could relax.
+            energies[k] = np.inf
+    return np.where(np.isfinite(energies), energies, 1e9)

@@ -28,7 +28,8 @@ class LigandOptions(BaseModel):
     max_macrocycle_conformers
         The same where a ring has eight atoms or more.
     embed_timeout_s
-        Limit of the conformer generation of one variant, seconds.
+        Limit of the conformer generation of one variant, seconds; the molecule fails when it
+        passes, so that no result depends on how fast the machine is.
     keep_geometry
         Take the coordinates that come with the molecule as its only conformer; its state is kept
         as drawn.
@@ -43,5 +44,5 @@ class LigandOptions(BaseModel):
     max_tautomers: int = Field(default=4, ge=1, le=64)
     max_ring_conformers: int = Field(default=4, ge=1, le=64)
     max_macrocycle_conformers: int = Field(default=16, ge=1, le=256)
-    embed_timeout_s: int = Field(default=20, ge=1)
+    embed_timeout_s: int = Field(default=60, ge=1)
     keep_geometry: bool = False

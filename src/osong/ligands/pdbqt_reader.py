@@ -141,8 +141,11 @@ def _fits(
 ) -> bool:
     """Return whether each atom of the file is one of the molecule, and of its element."""
     given = file_index[file_index >= 0]
-    if sorted(given.tolist()) != list(range(len(tree.serial))) or (
-        (file_index[:n_in_smiles] < 0).any()
+    if sorted(given.tolist()) != list(range(len(tree.serial))):
+        return False
+    if any(
+        file_index[index] < 0 and mol.GetAtomWithIdx(index).GetAtomicNum() > 1
+        for index in range(n_in_smiles)
     ):
         return False
     for index in np.flatnonzero(file_index >= 0).tolist():

@@ -49,6 +49,8 @@ def prepare_ligand(
     ph = DEFAULT_PH if options.ph == "auto" else options.ph
     if options.ph == "auto" and as_drawn:
         ph = None
+    if any(atom.GetNumRadicalElectrons() for atom in mol.GetAtoms()):
+        ph = None  # pKa rules are for closed shells: they would protonate a nitroxide.
     variants = enumerate_variants(_canonical(mol), ph, options)
     return _prepare_variants(variants, origin, notes, options)
 

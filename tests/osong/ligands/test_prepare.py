@@ -1,0 +1,290 @@
+"""Molecules become ligands, always the same way, or say at which stage they failed."""
+
+from __future__ import annotations
+
+import pickle
+from random import Random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from rdkit import Chem
+from rdkit.Chem import rdDistGeom, rdMolTransforms
+
+from osong.errors import LigandError
+from osong.ligands import STAGES, LigandOptions, PreparedLigand, pack_pose, prepare_ligand
+
+DRUGS = (
+    "CC(=O)Oc1ccccc1C(=O)O",
+    "CN1CCC[C@H]1c1cccnc1",
+    "CC(C)Cc1ccc(cc1)C(C)C(=O)O",
+    "O=C1c2ccccc2C(=O)N1CC#CCN1CCCC1",
+    "C[C@]12CC[C@H]3[C@H]([C@@H]1CC[C@@H]2O)CCC4=CC(=O)CC[C@]34C",
+    "OB(O)c1ccccc1",
+    "NS(=O)(=O)c1cc(Cl)c(NCc2ccco2)cc1C(O)=O",
+    "CC(N)C(=O)N/C=C/c1ccc(F)cc1",
+    "C1CCCCCCCCCC1=O",
+)
+
+
+def _same(a: PreparedLigand, b: PreparedLigand) -> bool:
+    return (
+        a.smiles == b.smiles
+        and a.packed.key == b.packed.key
+        and all(
+            np.asarray(getattr(a.packed, name)).tobytes()
+            == np.asarray(getattr(b.packed, name)).tobytes()
+            for name in ("coords", "atom_type", "charge", "segment", "parent", "axis_atoms",
+                         "pairs", "torsion_count", "atom_index", "n_scored")
+        )
+    )  # fmt: skip
+
+
+@hypothesis_settings(max_examples=8)
+@given(smiles=st.sampled_from(DRUGS), seed=st.integers(0, 2**31))
+def test_the_atom_order_of_the_input_changes_no_byte(smiles: str, seed: int) -> None:
+    mol = Chem.MolFromSmiles(smiles)
+    order = list(range(mol.GetNumAtoms()))
+    Random(seed).shuffle(order)
+    first = prepare_ligand(smiles)
+    again = prepare_ligand(Chem.RenumberAtoms(mol, order))
+    assert len(first) == len(again)
+    assert all(_same(a, b) for a, b in zip(first, again, strict=True))
+
+
+@pytest.mark.parametrize("smiles", DRUGS)
+def test_the_molecule_comes_back_whole(smiles: str) -> None:
+    mol = Chem.MolFromSmiles(smiles)
+    mol.SetProp("_Name", "drug 1")
+    mol.SetProp("IC50", "7 nM")
+    for ligand in prepare_ligand(mol, options=LigandOptions(ph=None, max_stereoisomers=1)):
+        back = ligand.mol(ligand.packed.coords[-1])
+        assert back.GetProp("_Name") == "drug 1"
+        assert back.GetProp("IC50") == "7 nM"
+        flat = Chem.MolToSmiles(Chem.RemoveHs(back), isomericSmiles=False)
+        assert flat == Chem.MolToSmiles(mol, isomericSmiles=False)
+        assert all(atom.GetTotalNumHs() == 0 for atom in back.GetAtoms())
+        assert Chem.MolToSmiles(mol) == ligand.input_smiles
+        placed = back.GetConformer().GetPositions()[ligand.packed.atom_index]
+        np.testing.assert_allclose(placed, ligand.packed.coords[-1], atol=1e-5)
+
+
+@pytest.mark.parametrize("smiles", DRUGS)
+def test_the_geometry_has_the_stereochemistry_of_the_smiles(smiles: str) -> None:
+    for ligand in prepare_ligand(smiles):
+        for coords in ligand.packed.coords:
+            mol = ligand.mol(coords)
+            wanted = Chem.MolToSmiles(Chem.RemoveHs(mol))
+            Chem.AssignStereochemistryFrom3D(mol)
+            found = Chem.MolToSmiles(Chem.RemoveHs(mol))
+            # Amines that turn over have no mark in the SMILES but one in any geometry.
+            assert found == wanted or "[N" in found
+
+
+@pytest.mark.parametrize(
+    ("smiles", "stage"),
+    [
+        ("", "read"),
+        ("C1CC", "read"),
+        ("not a molecule", "read"),
+        ("CC(C)(C)(C)(C)C", "sanitize"),
+        ("c1cccc1", "sanitize"),
+        ("*c1ccccc1", "standardize"),
+        ("[H][H]", "standardize"),
+        ("C" * 400, "standardize"),
+        ("CC[Pt]CC", "type"),
+        ("C[Te]C", "type"),
+    ],
+)
+def test_what_cannot_be_docked_says_at_which_stage(smiles: str, stage: str) -> None:
+    with pytest.raises(LigandError) as caught:
+        prepare_ligand(smiles)
+    assert caught.value.stage == stage
+    assert stage in STAGES
+    assert len(str(caught.value)) > 10
+    assert "\n" not in str(caught.value)
+
+
+def test_query_atoms_are_refused() -> None:
+    with pytest.raises(LigandError, match="query") as caught:
+        prepare_ligand(Chem.MolFromSmarts("c1ccccc1[N,O]"))
+    assert caught.value.stage == "standardize"
+
+
+@pytest.mark.parametrize(
+    ("smiles", "expected", "note"),
+    [
+        ("CC(=O)[O-].[Na+]", "CC(=O)[O-]", "salt"),
+        ("CC(=O)O[Na]", "CC(=O)[O-]", "ions"),
+        ("Cc1ccccc1.Cl", "Cc1ccccc1", "salt"),
+        ("CCN(=O)=O", "CC[N+](=O)[O-]", ""),
+        ("C[Se]C", "C[Se]C", "Se docked"),
+        ("CC1(C)CCCC(C)(C)N1[O]", "CC1(C)CCCC(C)(C)N1[O]", "radical"),
+    ],
+)
+def test_cleaning_is_noted(smiles: str, expected: str, note: str) -> None:
+    (ligand,) = prepare_ligand(smiles, options=LigandOptions(max_stereoisomers=1))
+    assert Chem.MolToSmiles(Chem.RemoveHs(ligand.mol())) == expected
+    assert note in " | ".join(ligand.notes)
+
+
+def _charge(ligand: PreparedLigand) -> int:
+    return int(Chem.GetFormalCharge(ligand.mol()))
+
+
+def test_protonation_follows_the_ph_unless_the_hydrogens_are_drawn() -> None:
+    acid, amine = "OC(=O)c1ccccc1", "NCCc1ccccc1"
+    assert _charge(prepare_ligand(acid)[0]) == -1
+    assert _charge(prepare_ligand(amine)[0]) == 1
+    assert _charge(prepare_ligand(acid, options=LigandOptions(ph=1.0))[0]) == 0
+    assert _charge(prepare_ligand(acid, options=LigandOptions(ph=None))[0]) == 0
+    drawn = Chem.AddHs(Chem.MolFromSmiles(acid))
+    assert _charge(prepare_ligand(drawn)[0]) == 0
+    assert _charge(prepare_ligand(drawn, options=LigandOptions(ph=7.4))[0]) == -1
+
+
+def test_several_protomers_come_dominant_first() -> None:
+    ligands = prepare_ligand("c1c[nH]cn1", options=LigandOptions(ph=7.0, max_protomers=4))
+    assert [ligand.variant for ligand in ligands] == [0, 1]
+    assert sorted(_charge(ligand) for ligand in ligands) == [0, 1]
+    (dominant,) = prepare_ligand("c1c[nH]cn1", options=LigandOptions(ph=7.0))
+    assert dominant.smiles == ligands[0].smiles
+
+
+def test_tautomers_are_an_option() -> None:
+    assert len(prepare_ligand("Oc1ccccn1")) == 1
+    ligands = prepare_ligand("Oc1ccccn1", options=LigandOptions(tautomers=True))
+    assert {Chem.MolToSmiles(Chem.RemoveHs(ligand.mol())) for ligand in ligands} == {
+        "O=c1cccc[nH]1", "Oc1ccccn1",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("smiles", "n"),
+    [
+        ("CC(O)C(F)Cl", 4),
+        ("C[C@H](O)CC", 1),
+        ("CC=CCO", 2),
+        ("CC(O)C(O)C(O)C(F)Cl", 4),  # 16 or so, capped
+        ("CCN(C)C(C)C", 1),  # the protonated amine turns over
+        ("CC1(C)C2CCC1(C)C(=O)C2", 2),  # camphor: one bridgehead decides the other
+        ("C1C2CC3CC1CC(C2)C3", 1),
+    ],
+)
+def test_unassigned_stereochemistry_is_enumerated(smiles: str, n: int) -> None:
+    ligands = prepare_ligand(smiles)
+    assert len(ligands) == n
+    assert len({ligand.packed.key for ligand in ligands}) == n
+    assert all(("unassigned" in " ".join(ligand.notes)) == (n > 1) for ligand in ligands)
+
+
+def _methyl_torsion(mol: Chem.Mol) -> float:
+    """Return the |dihedral| of the methyl with the ring: 60 degrees axial, 180 equatorial."""
+    hit = mol.GetSubstructMatch(Chem.MolFromSmarts("[CX4;!R]-[C;R]-[C;R]-[C;R]"))
+    return abs(rdMolTransforms.GetDihedralDeg(mol.GetConformer(), *hit))
+
+
+def test_ring_conformers_hold_axial_and_equatorial() -> None:
+    (ligand,) = prepare_ligand("CC1CCCCC1")
+    assert 2 <= ligand.packed.n_conformers <= 4
+    torsions = [_methyl_torsion(ligand.mol(coords)) for coords in ligand.packed.coords]
+    assert torsions[0] > 150.0  # the equatorial one is lower
+    assert min(torsions) < 90.0
+
+
+@pytest.mark.parametrize("smiles", ["c1ccccc1CCCC(=O)NC", "C1C2CC3CC1CC(C2)C3", "C1CC1c1ccccc1"])
+def test_rigid_rings_and_open_chains_have_one_conformer(smiles: str) -> None:
+    (ligand,) = prepare_ligand(smiles)
+    assert ligand.packed.n_conformers == 1
+
+
+def test_macrocycles_have_many_rigid_conformers() -> None:
+    (ligand,) = prepare_ligand("O=C1CCCCCCCCCCCCCO1")
+    assert ligand.packed.n_torsions == 0
+    assert 4 < ligand.packed.n_conformers <= 16
+    few = LigandOptions(max_macrocycle_conformers=3)
+    assert prepare_ligand("O=C1CCCCCCCCCCCCCO1", options=few)[0].packed.n_conformers <= 3
+
+
+def test_conformers_share_their_bond_lengths() -> None:
+    for ligand in prepare_ligand("CC1CCN(CC1)C(=O)C1CCOC1"):
+        lengths = []
+        mol = ligand.mol()
+        for coords in ligand.packed.coords:
+            positions = ligand.mol(coords).GetConformer().GetPositions()
+            lengths.append([
+                np.linalg.norm(positions[b.GetBeginAtomIdx()] - positions[b.GetEndAtomIdx()])
+                for b in mol.GetBonds()
+            ])  # fmt: skip
+        assert np.ptp(np.array(lengths), axis=0).max() < 0.06
+
+
+def test_impossible_geometry_fails_at_embedding() -> None:
+    with pytest.raises(LigandError) as caught:
+        prepare_ligand("C[C@]12CC[C@H]3[C@@H](CCC4=CC(=O)CC[C@@]34C)[C@@H]1CC[C@@H]2O")
+    assert caught.value.stage == "embed"
+
+
+def _with_geometry(smiles: str) -> Chem.Mol:
+    mol = Chem.AddHs(Chem.MolFromSmiles(smiles))
+    rdDistGeom.EmbedMolecule(mol, randomSeed=1)
+    return mol
+
+
+@pytest.mark.parametrize("smiles", DRUGS)
+def test_a_pose_keeps_its_geometry_and_its_atoms(smiles: str) -> None:
+    mol = _with_geometry(smiles)
+    heavy = Chem.RemoveHs(mol)
+    ligand = pack_pose(heavy)
+    given_coords = heavy.GetConformer().GetPositions()
+    back = ligand.mol()
+    assert back.GetNumAtoms() == mol.GetNumAtoms()
+    source = np.array(ligand.source_index)
+    positions = back.GetConformer().GetPositions()
+    np.testing.assert_allclose(positions[source >= 0], given_coords[source[source >= 0]], atol=1e-4)
+    assert sorted(source[source >= 0].tolist()) == list(range(heavy.GetNumAtoms()))
+    numbers = [heavy.GetAtomWithIdx(int(k)).GetAtomicNum() for k in source if k >= 0]
+    assert numbers == [
+        a.GetAtomicNum() for a, k in zip(back.GetAtoms(), source, strict=True) if k >= 0
+    ]
+
+
+def test_the_key_of_a_pose_tells_geometries_apart() -> None:
+    mol = _with_geometry(DRUGS[0])
+    moved = Chem.Mol(mol)
+    moved.GetConformer().SetPositions(mol.GetConformer().GetPositions() + 1.0)
+    shuffled = Chem.RenumberAtoms(mol, list(range(mol.GetNumAtoms()))[::-1])
+    assert pack_pose(mol).packed.key == pack_pose(shuffled).packed.key
+    assert pack_pose(mol).packed.key != pack_pose(moved).packed.key
+
+
+def test_a_pose_needs_coordinates_and_one_molecule() -> None:
+    with pytest.raises(LigandError, match="no coordinates"):
+        pack_pose(Chem.MolFromSmiles("CCO"))
+    broken = _with_geometry("CCO")
+    broken.GetConformer().SetAtomPosition(0, (float("nan"), 0.0, 0.0))
+    with pytest.raises(LigandError, match="no coordinates"):
+        pack_pose(broken)
+    with pytest.raises(LigandError, match="more than one molecule"):
+        pack_pose(_with_geometry("CCO.CC"))
+
+
+def test_keep_geometry_docks_the_conformer_as_given() -> None:
+    mol = _with_geometry("CC1CCCCC1")
+    (ligand,) = prepare_ligand(mol, options=LigandOptions(keep_geometry=True))
+    assert ligand.packed.n_conformers == 1
+    assert ligand.packed.key == pack_pose(mol).packed.key
+
+
+def test_ligands_travel_between_processes() -> None:
+    (ligand,) = prepare_ligand(DRUGS[0], name="aspirin")
+    again = pickle.loads(pickle.dumps(ligand))
+    assert _same(ligand, again)
+    assert again.name == "aspirin"
+
+
+def test_unknown_options_are_refused() -> None:
+    with pytest.raises(ValueError, match="extra"):
+        LigandOptions(max_conformers=3)  # type: ignore[call-arg]
