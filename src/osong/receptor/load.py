@@ -147,8 +147,14 @@ def _report_occupied_box(
     if request.ligand is not None:
         return
     for residue in residues:
-        is_group = residue.name not in STANDARD | WATERS | ADDITIVES.keys() | {"MSE"}
-        if is_group and len(residue.atoms) > 5 and bool(box.contains(residue.coords).any()):
+        is_group = residue.name not in STANDARD | WATERS | ADDITIVES.keys()
+        in_a_chain = residue.has("N", "CA", "C") or residue.has("P", "C1'", "O3'")
+        if (
+            is_group
+            and not in_a_chain
+            and len(residue.atoms) > 5
+            and bool(box.contains(residue.coords).any())
+        ):
             text = (
                 f"lies in the box and stays in the receptor; if it is the ligand, "
                 f"give remove=['{residue.name}']"

@@ -16,6 +16,7 @@ from rdkit import Chem
 
 from osong.errors import ReceptorError
 from osong.receptor.elements import substitute_for_element
+from osong.receptor.fragments import known_atoms
 from osong.receptor.report import Change
 from osong.receptor.vina_types import AD_TYPES
 
@@ -100,8 +101,12 @@ def perceive_residue(
     ReceptorError
         An element has neither an AutoDock type nor a substitute.
     """
-    rings = _planar_rings(rows, atoms)
+    mol = _bond_graph(rows, atoms)
+    rings = _planar_rings(mol, rows, atoms)
     out = [_perceive(_Site(atoms, i, rings), residue, changes) for i in rows]
+    for k, ad_type, n_hydrogens in known_atoms(mol):
+        if not (atoms.near_metal[rows.start + k] or atoms.outside(rows.start + k)):
+            out[k] = AtomChemistry(ad_type, n_hydrogens, True)
     if len(out) > 1:
         n_hydrogens = sum(atom.n_hydrogens for atom in out)
         text = f"kept; {n_hydrogens} polar hydrogens by geometry"
@@ -111,15 +116,24 @@ def perceive_residue(
     return out
 
 
-def _planar_rings(rows: range, atoms: HeavyAtoms) -> list[list[int]]:
-    """Return the rings of five to seven atoms that are flat."""
+def _bond_graph(rows: range, atoms: HeavyAtoms) -> Chem.Mol:
+    """Return the residue's heavy atoms joined by bonds of no particular order."""
     mol = Chem.RWMol()
-    for _ in rows:
-        mol.AddAtom(Chem.Atom(0))
+    table = Chem.GetPeriodicTable()
+    for i in rows:
+        atom = Chem.Atom(table.GetAtomicNumber(atoms.element[i]))
+        atom.SetNoImplicit(True)
+        mol.AddAtom(atom)
     for i in rows:
         for j in atoms.neighbours[i]:
             if i < j and j in rows:
                 mol.AddBond(i - rows.start, j - rows.start, Chem.BondType.SINGLE)
+    mol.UpdatePropertyCache(strict=False)
+    return mol.GetMol()
+
+
+def _planar_rings(mol: Chem.Mol, rows: range, atoms: HeavyAtoms) -> list[list[int]]:
+    """Return the rings of five to seven atoms that are flat."""
     flat = []
     for ring in Chem.GetSymmSSSR(mol):
         members = [rows.start + k for k in ring]
@@ -181,11 +195,16 @@ def _oxygen(site: _Site) -> AtomChemistry:
         planar = site.is_planar(partner)
         if planar and (siblings or distance < _CARBONYL_ANGSTROM):
             return AtomChemistry("OA", 0, True)
-        is_carbonyl = distance < 1.27
+        has_nitrogen = "N" in _elements_at(site, partner)
+        is_carbonyl = distance < (_CARBONYL_ANGSTROM if has_nitrogen else 1.27)
         return AtomChemistry("OA", 0 if is_carbonyl else 1, planar)
     if element == "N":
         return AtomChemistry("OA", 1 if distance > 1.36 else 0, False)
     return AtomChemistry("OA", 1 if element in ("B", "Si") else 0, False)
+
+
+def _elements_at(site: _Site, index: int) -> list[str]:
+    return [site.atoms.element[j] for j in site.atoms.neighbours[index]]
 
 
 def _sulfur(site: _Site) -> AtomChemistry:
@@ -218,7 +237,8 @@ def _terminal_nitrogen(site: _Site, partner: int) -> AtomChemistry:
     distance = site.distance(partner)
     if distance < 1.22:
         return AtomChemistry("NA", 0, True)
-    if site.atoms.element[partner] != "C" or site.is_planar(partner):
+    is_amide = _is_amide_carbon(site, partner)
+    if site.atoms.element[partner] != "C" or is_amide or site.is_planar(partner):
         return AtomChemistry("N", 2, True)
     return AtomChemistry("N", 3, False)
 
@@ -235,6 +255,8 @@ def _nitrogen_of_two(site: _Site, left: int, right: int) -> AtomChemistry:
         return AtomChemistry("N", 0, True)
     lengths = {j: site.distance(j) for j in (left, right)}
     carbon = [lengths[j] for j in (left, right) if site.atoms.element[j] == "C"]
+    if any(_is_amide_carbon(site, j) for j in (left, right)):
+        return AtomChemistry("N", 1, True)
     if carbon and min(carbon) < 1.30:
         return AtomChemistry("NA", 0, True)
     if _is_conjugated(site):
@@ -242,11 +264,25 @@ def _nitrogen_of_two(site: _Site, left: int, right: int) -> AtomChemistry:
     return AtomChemistry("N", 2, False)
 
 
+def _is_amide_carbon(site: _Site, index: int) -> bool:
+    """Return whether an atom is a carbon with a carbonyl oxygen, by its bond or its shape."""
+    atoms = site.atoms
+    if atoms.element[index] != "C" or len(atoms.neighbours[index]) != 3:
+        return False
+    for j in atoms.neighbours[index]:
+        if atoms.element[j] == "O" and len(atoms.neighbours[j]) == 1:
+            distance = float(np.linalg.norm(atoms.coords[index] - atoms.coords[j]))
+            return distance < _CARBONYL_ANGSTROM or site.is_planar(index)
+    return False
+
+
 def _is_conjugated(site: _Site) -> bool:
     """Return whether a nitrogen's lone pair is shared: beside C=X, an aromatic ring, S or P."""
     for j in site.bound:
         element = site.atoms.element[j]
         if element in ("S", "P", "N", "B"):
+            return True
+        if element == "C" and _is_amide_carbon(site, j):
             return True
         if element == "C" and site.distance(j) < 1.42 and site.is_planar(j):
             return True

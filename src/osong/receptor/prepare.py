@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["prepare_receptor"]
 
 _ENOUGH_HYDROGENS: Final = 0.8
+_CLASH_ANGSTROM: Final = 2.1  # between heavy atoms; a short hydrogen bond has 2.4
 
 
 def prepare_receptor(
@@ -74,6 +75,7 @@ def prepare_receptor(
     add_missing_atoms(residues, changes)
     atoms = heavy_atoms(residues)
     _report_links(residues, atoms, changes)
+    _report_clashes(residues, atoms, changes)
     if keeps_hydrogens:
         # The file says where the protons are; what the surroundings would suggest is not done.
         suggested: list[Change] = []
@@ -131,6 +133,25 @@ def _report_links(residues: list[Residue], atoms: HeavyAtoms, changes: list[Chan
             kind = "disulfide" if is_disulfide else "covalent link"
             text = f"{name} bonded to {right.label} {atoms.name[j]}"
             changes.append(Change(kind, left.label, text))
+
+
+def _report_clashes(residues: list[Residue], atoms: HeavyAtoms, changes: list[Change]) -> None:
+    """Name residues that lie closer together than atoms can."""
+    seen: set[tuple[int, int]] = set()
+    for i, j in sorted(atoms.tree.query_pairs(_CLASH_ANGSTROM)):
+        left, right = sorted((int(atoms.residue[i]), int(atoms.residue[j])))
+        is_metal_contact = bool(atoms.near_metal[i] or atoms.near_metal[j])
+        joined = any(int(atoms.residue[k]) == int(atoms.residue[j]) for k in atoms.outside(i))
+        near_link = any(atoms.outside(k) for k in (i, j)) or joined
+        if left == right or is_metal_contact or near_link or (left, right) in seen:
+            continue
+        seen.add((left, right))
+        distance = float(np.linalg.norm(atoms.coords[i] - atoms.coords[j]))
+        text = (
+            f"{atoms.name[i]} only {distance:.1f} A from {residues[right].label} "
+            f"{atoms.name[j]}; both kept"
+        )
+        changes.append(Change("clash", residues[left].label, text))
 
 
 def _hydrogen_names(parent: str, count: int) -> list[str]:
