@@ -220,3 +220,17 @@ def test_a_folder_cannot_choose_what_runs(tmp_path):
 def test_no_campaign_folder(tmp_path):
     with pytest.raises(CampaignError, match="no campaign folder"):
         reopen(tmp_path)
+
+
+def test_nothing_listens_to_other_machines(tmp_path):
+    """A campaign opens no door on a shared machine, and two at a time do not fight for a port."""
+    import psutil
+
+    heard: set[str] = set()
+
+    def listen(event: object) -> None:
+        connections = psutil.Process().net_connections("inet")
+        heard.update(c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN)
+
+    fake_screen(molecules(6), tmp_path / "run", runner="local", workers=2, subscribers=[listen])
+    assert heard == {"127.0.0.1"}

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import uuid
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from distributed import Client, LocalCluster, Worker, as_completed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +19,19 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalRunner"]
 
+_LOOPBACK: Final = "127.0.0.1:0"
+"""Any free port, and none that another machine can reach."""
+
 _WORK: Final[dict[str, ChunkWork]] = {}
 """Work under way in this process by token: Dask tasks carry the token, not pipes and threads."""
+
+
+class _LoopbackWorker(Worker):
+    """A Dask worker whose health page is for this machine only; Dask would listen to all."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        options |= {"dashboard": False, "dashboard_address": _LOOPBACK}
+        super().__init__(*arguments, **options)
 
 
 class LocalRunner:
@@ -35,8 +48,6 @@ class LocalRunner:
 
     def run(self, work: ChunkWork, chunks: Sequence[int]) -> None:
         """Call ``work.dock_chunk`` for each chunk, lowest index first."""
-        from distributed import Client, LocalCluster, as_completed
-
         token = uuid.uuid4().hex
         _WORK[token] = work
         try:
@@ -47,7 +58,10 @@ class LocalRunner:
                     processes=False,
                     # The limits that count are those of the docking processes.
                     memory_limit=0,
-                    dashboard_address=None,
+                    worker_class=_LoopbackWorker,
+                    # None would take port 8787 all the same, and warn where it is taken.
+                    dashboard_address=_LOOPBACK,
+                    scheduler_kwargs={"dashboard": False},
                     silence_logs=logging.ERROR,
                 ) as cluster,
                 Client(cluster, set_as_default=False) as client,
