@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 __all__ = ["protonation_states"]
 
+_ORDINARY_ACID_PKA = 9.0
+"""Above this pH the answer of dimorphite-dl for phenols and ring N-H is left as it is."""
+
 
 @cache
 def _protonate_smiles() -> Callable[..., list[str]]:
@@ -40,22 +43,74 @@ def protonation_states(mol: Chem.Mol, ph: float, max_states: int) -> tuple[list[
     """
     smiles = Chem.MolToSmiles(mol)
     with rdBase.BlockLogs():
-        answers = _protonate_smiles()(
-            smiles,
-            ph_min=ph,
-            ph_max=ph,
-            precision=0.0 if max_states == 1 else 1.0,
-            max_variants=max_states,
-        )
-        states = []
-        for answer in dict.fromkeys(answers):
+        answers = _answers(smiles, ph, 0.0, 1)
+        if max_states > 1:
+            answers += _answers(smiles, ph, 1.0, max_states)
+        states: dict[str, Chem.Mol] = {}
+        for answer in answers:
             state = Chem.MolFromSmiles(answer)
             if state is not None and _same_skeleton(state, mol):
-                states.append(state)
+                state = _without_overstated_acids(state, ph)
+                states.setdefault(Chem.MolToSmiles(state), state)
     if not states:
         return [mol], "protonation failed: state kept as drawn"
-    note = "" if Chem.MolToSmiles(states[0]) == smiles else f"protonated for pH {ph:g}"
-    return states[:max_states], note
+    note = "" if next(iter(states)) == smiles else f"protonated for pH {ph:g}"
+    return list(states.values())[:max_states], note
+
+
+def _answers(smiles: str, ph: float, precision: float, limit: int) -> list[str]:
+    return list(
+        _protonate_smiles()(smiles, ph_min=ph, ph_max=ph, precision=precision, max_variants=limit)
+    )
+
+
+def _without_overstated_acids(mol: Chem.Mol, ph: float) -> Chem.Mol:
+    """Give back the protons of pyridones and ordinary phenols, where dimorphite-dl took them.
+
+    It has one pKa (7.2) for all ring N-H and one (7.1) for most aryl O-H, fitted over sets that
+    span tetrazoles and nitrophenols. Pyridones, uracils, quinazolinones (9 to 12) and phenols
+    without nitro groups or several halogens (9 to 10) are neutral in water and in proteins.
+    """
+    if ph > _ORDINARY_ACID_PKA:
+        return mol
+    fixed = Chem.RWMol(mol)
+    rings = [set(ring) for ring in mol.GetRingInfo().AtomRings()]
+    for atom in fixed.GetAtoms():
+        if atom.GetFormalCharge() != -1:
+            continue
+        if atom.GetAtomicNum() == 7 and atom.GetIsAromatic():
+            own = [ring for ring in rings if atom.GetIdx() in ring]
+            acidic = any(_count(mol, ring, (7,)) >= 4 for ring in own)
+        elif atom.GetAtomicNum() == 8 and atom.GetDegree() == 1:
+            (carbon,) = atom.GetNeighbors()
+            if not (carbon.GetIsAromatic() and carbon.GetAtomicNum() == 6):
+                continue
+            own = [ring for ring in rings if carbon.GetIdx() in ring]
+            acidic = any(_is_activated(mol, ring) for ring in own)
+        else:
+            continue
+        if not acidic:
+            atom.SetFormalCharge(0)
+            atom.SetNumExplicitHs(1)
+    result = fixed.GetMol()
+    Chem.SanitizeMol(result)
+    return result
+
+
+def _count(mol: Chem.Mol, atoms: set[int], numbers: tuple[int, ...]) -> int:
+    return sum(mol.GetAtomWithIdx(k).GetAtomicNum() in numbers for k in atoms)
+
+
+def _is_activated(mol: Chem.Mol, ring: set[int]) -> bool:
+    """Return whether the ring bears a nitro group or at least three halogens."""
+    attached = {n.GetIdx() for k in ring for n in mol.GetAtomWithIdx(k).GetNeighbors()} - ring
+    nitro = any(
+        mol.GetAtomWithIdx(k).GetAtomicNum() == 7
+        and mol.GetAtomWithIdx(k).GetFormalCharge() == 1
+        and _count(mol, {n.GetIdx() for n in mol.GetAtomWithIdx(k).GetNeighbors()}, (8,)) == 2
+        for k in attached
+    )
+    return nitro or _count(mol, attached, (9, 17, 35, 53)) >= 3
 
 
 def _same_skeleton(a: Chem.Mol, b: Chem.Mol) -> bool:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RingSystem", "distinct_conformers", "flexible_ring_systems"]
 
+_MOST_SYMMETRIES = 24
 _SAME_RING_RMSD = 0.30
 """angstrom; below it two geometries of a ring system count as one. An axial and an equatorial
 substituent differ by 0.5 or more, noise after clean-up is below 0.15."""
@@ -29,10 +30,14 @@ class RingSystem:
         Ring atoms and the heavy atoms attached to them (these tell axial from equatorial).
     largest_ring
         Size of its largest ring.
+    symmetries
+        Orders of ``atoms`` that no one could tell apart, the given one among them: a chair and
+        its mirror image are one conformer of N-phenylmorpholine.
     """
 
     atoms: tuple[int, ...]
     largest_ring: int
+    symmetries: tuple[tuple[int, ...], ...]
 
 
 def flexible_ring_systems(mol: Chem.Mol) -> list[RingSystem]:
@@ -50,11 +55,11 @@ def flexible_ring_systems(mol: Chem.Mol) -> list[RingSystem]:
             else:
                 apart.append(other)
         systems = [*apart, (merged, sizes, flexible)]
-    return [
-        RingSystem(_with_attached(mol, bonds), max(sizes))
-        for bonds, sizes, flexible in systems
-        if flexible
-    ]
+    found = [(_with_attached(mol, bonds), max(sizes)) for bonds, sizes, flex in systems if flex]
+    if not found:
+        return []
+    ranks = list(Chem.CanonicalRankAtoms(mol, breakTies=False))
+    return [RingSystem(atoms, size, _symmetries(mol, atoms, ranks)) for atoms, size in found]
 
 
 def _is_flexible(mol: Chem.Mol, ring_bonds: set[int]) -> bool:
@@ -73,15 +78,48 @@ def _is_flexible(mol: Chem.Mol, ring_bonds: set[int]) -> bool:
     return turning >= 2
 
 
+def _symmetries(
+    mol: Chem.Mol, atoms: tuple[int, ...], ranks: Sequence[int]
+) -> tuple[tuple[int, ...], ...]:
+    graph = Chem.RWMol()
+    for index in atoms:
+        node = Chem.Atom(6)
+        node.SetIsotope(ranks[index] + 1)  # only atoms of one rank match each other
+        graph.AddAtom(node)
+    for i in range(len(atoms)):
+        for j in range(i):
+            if mol.GetBondBetweenAtoms(atoms[i], atoms[j]) is not None:
+                graph.AddBond(i, j, Chem.BondType.SINGLE)
+    matches = graph.GetSubstructMatches(graph, uniquify=False, maxMatches=_MOST_SYMMETRIES)
+    return (atoms, *(tuple(atoms[k] for k in match) for match in matches))
+
+
 def _with_attached(mol: Chem.Mol, ring_bonds: set[int]) -> tuple[int, ...]:
     atoms: set[int] = set()
     for index in ring_bonds:
         bond = mol.GetBondWithIdx(index)
         atoms.update((bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()))
-    for index in tuple(atoms):
+    attached: set[int] = set()
+    for index in sorted(atoms):
         neighbours = mol.GetAtomWithIdx(index).GetNeighbors()
-        atoms.update(n.GetIdx() for n in neighbours if n.GetAtomicNum() > 1)
+        for neighbour in neighbours:
+            if neighbour.GetAtomicNum() > 1 and neighbour.GetIdx() not in atoms:
+                attached.add(neighbour.GetIdx())
+                if _is_amide(mol.GetAtomWithIdx(index), neighbour):
+                    attached.update(
+                        n.GetIdx() for n in neighbour.GetNeighbors() if n.GetAtomicNum() > 1
+                    )
+    atoms |= attached
     return tuple(sorted(atoms))
+
+
+def _is_amide(ring_atom: Chem.Atom, attached: Chem.Atom) -> bool:
+    """Return whether the bond does not turn, so that what is beyond belongs to the shape."""
+    return (
+        ring_atom.GetAtomicNum() == 7
+        and attached.GetAtomicNum() == 6
+        and any(bond.GetBondType() == Chem.BondType.DOUBLE for bond in attached.GetBonds())
+    )
 
 
 def distinct_conformers(
@@ -111,7 +149,10 @@ def _same_rings(
     a: npt.NDArray[np.float64], b: npt.NDArray[np.float64], systems: Sequence[RingSystem]
 ) -> bool:
     return all(
-        superposed_rmsd(a[list(system.atoms)], b[list(system.atoms)]) < _SAME_RING_RMSD
+        any(
+            superposed_rmsd(a[list(system.atoms)], b[list(order)]) < _SAME_RING_RMSD
+            for order in system.symmetries
+        )
         for system in systems
     )
 

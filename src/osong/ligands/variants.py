@@ -68,8 +68,8 @@ def _tautomers(mol: Chem.Mol, options: LigandOptions) -> list[tuple[Chem.Mol, st
             reason = str(error).splitlines()[0]
             raise LigandError(f"tautomers: {reason}", stage="tautomers") from error
         scored = sorted(
-            (-enumerator.ScoreTautomer(tautomer), smiles)
-            for smiles, tautomer in found.smilesTautomerMap.items()
+            (-enumerator.ScoreTautomer(tautomer), Chem.MolToSmiles(tautomer))
+            for tautomer in found.tautomers
         )
         kept = [smiles for _, smiles in scored[: options.max_tautomers]]
         note = f"{len(kept)} of {len(scored)} tautomers" if len(scored) > 1 else ""
@@ -161,7 +161,8 @@ def _with_stereo(mol: Chem.Mol, centres: list[Chem.StereoInfo], choice: int) -> 
         else:
             bond = isomer.GetBondWithIdx(info.centeredOn)
             around = list(info.controllingAtoms)
-            bond.SetStereoAtoms(around[0], around[2])
+            ends = [[k for k in pair if k < mol.GetNumAtoms()] for pair in (around[:2], around[2:])]
+            bond.SetStereoAtoms(ends[0][0], ends[1][0])
             bond.SetStereo(Chem.BondStereo.STEREOCIS if bit else Chem.BondStereo.STEREOTRANS)
     # Twice through SMILES: centres that turn out not to be any lose their marks.
     return Chem.MolToSmiles(Chem.MolFromSmiles(Chem.MolToSmiles(isomer)))
