@@ -10,6 +10,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from osong.errors import MissingExtraError, ReceptorError
+from osong.receptor.relief import relieve_clashes
 from osong.receptor.report import Change
 from osong.receptor.residues import AMINO_ACIDS, STANDARD, expected_atoms
 from osong.receptor.structure import Atom, Residue
@@ -58,6 +59,7 @@ def add_missing_atoms(residues: list[Residue], changes: list[Change]) -> None:
         new = [atom for atom in _run_pdbfixer(residues, i) if atom.name in incomplete[i]]
         residues[i].atoms |= {atom.name: atom for atom in new}
         residues[i].hydrogens = []  # they belonged to a residue cut short
+        relieve_clashes(residues, i, {atom.name for atom in new})
         missing = [name for name in incomplete[i] if not residues[i].has(name)]
         if new:
             text = f"added {' '.join(atom.name for atom in new)}"
