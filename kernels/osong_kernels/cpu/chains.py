@@ -5,19 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 from osong_kernels.compile import inner
-from osong_kernels.cpu.minimise import DONE, ITERATION, TRIALS
+from osong_kernels.cpu.minimise import ALPHA, BASE_ENERGY, DESCENT, DONE, ITERATION, TRIALS
 
 __all__ = ["restart", "set_conformer"]
 
 
 @inner
 def restart(state: Any, lane: Any) -> None:
-    """Begin a local optimisation at the trial point of one lane."""
+    """Begin a local optimisation at the trial point of one lane.
+
+    Clears what the last one left: a NaN would outlive the factor 0 of an update that is not wanted.
+    """
+    state.scalars[BASE_ENERGY, lane] = 0.0
+    state.scalars[ALPHA, lane] = 0.0
+    state.scalars[DESCENT, lane] = 0.0
     state.scalars[ITERATION, lane] = -1.0
     state.scalars[TRIALS, lane] = 0.0
     state.scalars[DONE, lane] = 0.0
     row = 0
     for i in range(state.direction.shape[0]):
+        state.direction[i, lane] = 0.0
+        state.base_gradient[i, lane] = 0.0
         for j in range(i):
             state.hessian[row + j, lane] = 0.0
         state.hessian[row + i, lane] = 1.0
