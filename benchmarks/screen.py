@@ -40,10 +40,10 @@ _STAGES = {
     "prepare: other": ("osong_workflows.docking:prepare_ligand",),
     "search": ("osong.search.session:find_minima",),
     "refine": ("osong.search.session:refine",),
-    "score and select": ("osong.search.session:score_pose", "osong.search.session:symmetries"),
 }
 """Stage: functions, under the names by which their callers find them. A stage's own time is that
 of its functions less that of the stages inside them."""
+_REST = "poses: score, select"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -121,7 +121,7 @@ def time_stages(target: osong.Target, args: argparse.Namespace) -> dict[str, Any
     compiled = time.process_time() - started
     clock = StageClock()
     n_failed = 0
-    dock = clock.wrap("score and select", dock)  # what no inner stage takes: mostly poses
+    dock = clock.wrap(_REST, dock)  # what no inner stage takes
     with ExitStack() as stack:
         for stage, names in _STAGES.items():
             for name in names:
@@ -158,8 +158,14 @@ def time_campaign(target: osong.Target, args: argparse.Namespace) -> float:
 def summary(result: dict[str, Any]) -> str:
     """Return the table of stages and the rates."""
     total = sum(result["stages"].values())
-    order = ["read", *(s for s in _STAGES if s.startswith("prepare")), "maps", "search", "refine",
-             "score and select"]  # fmt: skip
+    order = [
+        "read",
+        *(s for s in _STAGES if s.startswith("prepare")),
+        "maps",
+        "search",
+        "refine",
+        _REST,
+    ]
     lines = []
     for stage in (stage for stage in order if stage in result["stages"]):
         seconds = result["stages"][stage]

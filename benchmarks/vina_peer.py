@@ -12,6 +12,9 @@ from osong.errors import MissingExtraError
 __all__ = ["VinaScore", "vina_score", "vina_session"]
 
 
+_COARSE_ANGSTROM = 1.0
+
+
 @dataclass(frozen=True)
 class VinaScore:
     """What ``vina.score()`` says of a pose, kcal/mol, not rounded to its three decimals."""
@@ -48,7 +51,8 @@ def vina_score(receptor: Path, ligand_pdbqt: str, box: Box, scoring: str = "vina
     """
     session = vina_session(receptor, scoring)
     session.set_ligand_from_string(ligand_pdbqt)
-    # The receptor's terms are summed exactly, without maps, but Vina wants a box around the pose.
-    session.compute_vina_maps(list(box.center), list(box.size))
+    # Vina sums over the receptor's atoms here and not over maps, but wants a box; coarse maps are
+    # quick to make, and the scores are the same to the last digit.
+    session.compute_vina_maps(list(box.center), list(box.size), spacing=_COARSE_ANGSTROM)
     energies = session._vina.score()
     return VinaScore(energies[0], energies[1], energies[5])
