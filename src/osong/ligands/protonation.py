@@ -74,6 +74,7 @@ def _without_overstated_acids(mol: Chem.Mol, ph: float) -> Chem.Mol:
     if ph > _ORDINARY_ACID_PKA:
         return mol
     fixed = Chem.RWMol(mol)
+    changed = False
     rings = [set(ring) for ring in mol.GetRingInfo().AtomRings()]
     for atom in fixed.GetAtoms():
         if atom.GetFormalCharge() != -1:
@@ -92,9 +93,10 @@ def _without_overstated_acids(mol: Chem.Mol, ph: float) -> Chem.Mol:
         if not acidic:
             atom.SetFormalCharge(0)
             atom.SetNumExplicitHs(1)
-    result = fixed.GetMol()
-    Chem.SanitizeMol(result)
-    return result
+            changed = True
+    # Through SMILES: what depends on the hydrogens (possible stereochemistry) is found anew.
+    repaired = Chem.MolFromSmiles(Chem.MolToSmiles(fixed)) if changed else None
+    return mol if repaired is None else repaired
 
 
 def _count(mol: Chem.Mol, atoms: set[int], numbers: tuple[int, ...]) -> int:

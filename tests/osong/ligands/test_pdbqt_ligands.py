@@ -94,7 +94,9 @@ def test_a_broken_pdbqt_is_refused(text: str, message: str) -> None:
 
 
 @pytest.mark.parametrize("complex_id", ["1iep", "1opk", "2vaa", "1hnn", "bace1_macro"])
-def test_vina_scores_our_pdbqt_as_it_scores_meekos(shared_data: Path, complex_id: str) -> None:
+def test_vina_scores_our_pdbqt_as_it_scores_meekos(
+    shared_data: Path, tmp_path: Path, complex_id: str
+) -> None:
     meeko = pytest.importorskip("meeko")
     vina = pytest.importorskip("vina")
     folder = shared_data / "redock" / complex_id
@@ -102,10 +104,12 @@ def test_vina_scores_our_pdbqt_as_it_scores_meekos(shared_data: Path, complex_id
     (setup,) = meeko.MoleculePreparation(rigid_macrocycles=True).prepare(mol)
     texts = (meeko.PDBQTWriterLegacy.write_string(setup)[0], pdbqt_string(pack_pose(mol)))
     positions = mol.GetConformer().GetPositions()
+    receptor = tmp_path / "receptor.pdbqt"
+    receptor.write_bytes(gzip.decompress((folder / "receptor.pdbqt.gz").read_bytes()))
     scores = []
     for text in texts:
         engine = vina.Vina(cpu=1, seed=1, verbosity=0)
-        engine.set_receptor(rigid_pdbqt_filename=_receptor(folder))
+        engine.set_receptor(rigid_pdbqt_filename=str(receptor))
         engine.set_ligand_from_string(text)
         engine.compute_vina_maps(
             center=((positions.max(0) + positions.min(0)) / 2).tolist(),
@@ -114,11 +118,3 @@ def test_vina_scores_our_pdbqt_as_it_scores_meekos(shared_data: Path, complex_id
         scores.append(engine.score())
     np.testing.assert_allclose(scores[0], scores[1], atol=0.005)
     assert pack_pdbqt(texts[0]).packed.torsion_count == pack_pose(mol).packed.torsion_count
-
-
-def _receptor(folder: Path) -> str:
-    from tempfile import NamedTemporaryFile
-
-    with NamedTemporaryFile(suffix=".pdbqt", delete=False) as file:
-        file.write(gzip.decompress((folder / "receptor.pdbqt.gz").read_bytes()))
-    return file.name
