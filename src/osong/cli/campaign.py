@@ -114,6 +114,5 @@ def _print_examples(campaign: "Campaign") -> None:
     # The status line has the counts already; examples of a huge ledger are not worth reading it.
     if not status.n_failed or status.n_records > _MANY_MOLECULES:
         return
-    ledger = campaign.ledger().select(["status", "stage", "reason"]).to_pandas()
-    failed = ledger[ledger["status"] == "failed"]
-    print_failures(failed["stage"].tolist(), failed["reason"].tolist())
+    ledger = campaign.ledger().select(["stage", "name", "reason"]).to_pylist()
+    print_failures([(row["stage"], row["name"], row["reason"]) for row in ledger if row["stage"]])

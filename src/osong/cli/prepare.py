@@ -136,4 +136,4 @@ def _print_failed(folder: Path) -> None:
     from osong.library import read_prepared
 
     failed = [molecule for molecule in read_prepared(folder) if molecule.stage]
-    print_failures([m.stage for m in failed], [m.error for m in failed])
+    print_failures([(molecule.stage, molecule.name, molecule.error) for molecule in failed])

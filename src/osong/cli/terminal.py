@@ -96,11 +96,11 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def print_failures(stages: Sequence[str], reasons: Sequence[str]) -> None:
-    """Print failures by stage, the most frequent first, each with its first reason."""
+def print_failures(failures: Sequence[tuple[str, str, str]]) -> None:
+    """Print failures (stage, name, reason): how many at each stage, with the first of each."""
     out = console()
-    first = dict(zip(reversed(stages), reversed(reasons), strict=True))
-    for stage, count in Counter(stages).most_common():
-        example = " ".join(first[stage].split())
-        such = "" if count == 1 else "such as "
-        out.print(f"{plural(count, 'molecule')} failed ({stage}): {such}{example}", soft_wrap=True)
+    for stage, count in Counter(stage for stage, _, _ in failures).most_common():
+        name, reason = next((n, why) for of, n, why in failures if of == stage)
+        among = "" if count == 1 else "among them "
+        line = f"{plural(count, 'molecule')} failed ({stage}): {among}{name}: {reason}"
+        out.print(" ".join(line.split()), soft_wrap=True)
