@@ -111,6 +111,23 @@ def make_pairs(rng: np.random.Generator, n_atoms: int, share: float) -> PairList
     )
 
 
+def far_pairs(rng: np.random.Generator, topology: LigandTopology) -> PairList:
+    """Return pairs of atoms of segments that are not neighbours: what torsions can change."""
+    n = len(topology.map_index)
+    segment = np.repeat(np.arange(len(topology.parent)), np.diff(topology.segment_start))
+    pairs = make_pairs(rng, n, 1.0)
+    first = np.repeat(np.arange(n), np.diff(pairs.start))
+    a, b = segment[first], segment[pairs.second]
+    keep = (a != b) & (topology.parent[a] != b) & (topology.parent[b] != a)
+    return PairList(
+        np.searchsorted(first[keep], np.arange(n + 1)).astype(np.int32),
+        pairs.second[keep],
+        pairs.r0[keep],
+        pairs.is_hydrophobic[keep],
+        pairs.is_hydrogen_bond[keep],
+    )
+
+
 def make_field(
     rng: np.random.Generator, shape: tuple[int, int, int], n_maps: int, spacing: float = 0.375
 ) -> Field:

@@ -12,7 +12,7 @@ from kernel_cases import (
     LANES,
     VINA,
     Case,
-    make_pairs,
+    far_pairs,
     make_receptor,
     make_rules,
     make_state,
@@ -51,10 +51,8 @@ def pocket(backend: SimpleNamespace) -> Field:
 def ligand(name: str) -> tuple[LigandTopology, Any]:
     rng = np.random.default_rng(2)
     parents, atoms, n_conformers = SHAPES[name]
-    return (
-        make_topology(rng, parents, atoms, n_conformers, n_maps=2),
-        make_pairs(rng, sum(atoms), 0.4),
-    )
+    topology = make_topology(rng, parents, atoms, n_conformers, n_maps=2)
+    return topology, far_pairs(rng, topology)
 
 
 def search(
@@ -64,14 +62,14 @@ def search(
     calls: tuple[int, ...] = (400,),
     first_chain: int = 0,
     key: npt.NDArray[np.uint64] = KEY,
+    max_iterations: int = 15,
 ) -> ChainState:
     topology, pairs = ligand(name)
     state = make_state(topology)
     backend.start_chains(topology, key, first_chain, LOW, HIGH, state)
+    rules = make_rules(max_iterations=max_iterations)
     for n_ticks in calls:
-        backend.run_chains(
-            topology, pairs, field, VINA, make_rules(), key, first_chain, n_ticks, state
-        )
+        backend.run_chains(topology, pairs, field, VINA, rules, key, first_chain, n_ticks, state)
     return state
 
 
@@ -163,8 +161,8 @@ def test_search_goes_downhill_and_stays_in_the_box(backend: SimpleNamespace, poc
 
 
 def test_minima_are_minima(backend: SimpleNamespace, pocket: Field) -> None:
-    """No small step along the reference's gradient gains what a local optimisation would take."""
-    state = search(backend, pocket)
+    """Given iterations enough, no small step from a minimum gains much."""
+    state = search(backend, pocket, calls=(1500,), max_iterations=200)
     topology, pairs = ligand("flexible")
     rng = np.random.default_rng(3)
     genotypes = state.pool_genotype[:, 0].astype(np.float64)
@@ -174,7 +172,7 @@ def test_minima_are_minima(backend: SimpleNamespace, pocket: Field) -> None:
         step[:, 3:7] = 0.0
         nudged = genotypes + 0.02 * step / np.linalg.norm(step, axis=1, keepdims=True)
         case = Case(topology, pairs, pocket, nudged.astype(np.float32), state.pool_conformer[:, 0])
-        assert (case.reference()[0].sum(axis=1) > before - 0.03).all()
+        assert (case.reference()[0].sum(axis=1) > before - 0.05).all()
 
 
 def test_twice_the_same_bytes(backend: SimpleNamespace, pocket: Field) -> None:
@@ -213,7 +211,7 @@ def test_another_key_gives_another_search(
 
 
 def test_ring_conformers_are_all_tried(backend: SimpleNamespace, pocket: Field) -> None:
-    state = search(backend, pocket, "rings", (1500,))
+    state = search(backend, pocket, "rings", (3000,))
     tried = set(state.pool_conformer[np.isfinite(state.pool_energy)].tolist())
     assert tried == {0, 1, 2}
 
