@@ -45,7 +45,7 @@ class Score:
     scoring
         Name of the scoring function.
     atoms
-        One row a heavy atom: index in the molecule, element, type, energy and each term.
+        One row a heavy atom: index in the molecule as given, element, type, energy, each term.
     """
 
     total: float
@@ -157,9 +157,10 @@ def _atom_table(ligand: PreparedLigand, energies: Float64, by_atom: Float64) -> 
     packed = ligand.packed
     mol = ligand.mol()
     index = packed.atom_index[: packed.n_scored].astype(int)
+    given = np.array(ligand.source_index)[index] if ligand.source_index else index
     table = pd.DataFrame(
         {
-            "atom": index,
+            "atom": given,
             "element": [mol.GetAtomWithIdx(int(i)).GetSymbol() for i in index],
             "type": [ATOM_TYPES[t].name for t in packed.atom_type[: packed.n_scored]],
             "energy": energies,
