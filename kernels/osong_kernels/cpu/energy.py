@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from osong_kernels.compile import inner
-from osong_kernels.cpu.lanes import broadcast, gather_pairs, load, store
+from osong_kernels.cpu.lanes import any_lane, broadcast, gather_pairs, load, store
 from osong_kernels.physics.interpolation import trilinear
 from osong_kernels.physics.ops import floor_to_int, maximum, minimum, select, to_float
 from osong_kernels.physics.pair_terms import cap, pair_energy
@@ -53,8 +53,10 @@ def field_energy(coords: Any, map_index: Any, field: Any, limit: Any, forces: An
         start = map_size * np.int64(map_index[i])
         c = _corner_values(field.maps, start, ix, iy, iz, np.int32(ny), np.int32(nz))
         value, dx, dy, dz = trilinear(c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], fx, fy, fz)
-        value, factor = cap(value, limit)
-        factor = factor * step
+        factor = broadcast(step)
+        if any_lane(value > 0.0):
+            value, factor = cap(value, limit)
+            factor = factor * step
         total = total + value + (_magnitude(ox) + _magnitude(oy) + _magnitude(oz)) * overhang_cost
         store(forces, (i, 0), _outside(ox, dx * factor, wall))
         store(forces, (i, 1), _outside(oy, dy * factor, wall))
@@ -78,6 +80,7 @@ def _outside(overhang: Any, inner_slope: Any, wall: Any) -> Any:
 def add_pair_energy(coords: Any, pairs: Any, weights: Any, limit: Any, forces: Any) -> Any:
     """Return the energy of the ligand's own pairs and add their derivatives to ``forces``."""
     total = broadcast(np.float32(0.0))
+    cutoff2 = np.float32(weights.cutoff * weights.cutoff)
     for i in range(len(pairs.start) - 1):
         if pairs.start[i] == pairs.start[i + 1]:
             continue
@@ -89,11 +92,14 @@ def add_pair_energy(coords: Any, pairs: Any, weights: Any, limit: Any, forces: A
             dy = yi - load(coords, (j, 1))
             dz = zi - load(coords, (j, 2))
             r2 = dx * dx + dy * dy + dz * dz
+            if not any_lane(r2 < cutoff2):
+                continue
             energy, slope = pair_energy(
                 r2, pairs.r0[k], pairs.is_hydrophobic[k], pairs.is_hydrogen_bond[k], weights
             )
-            energy, factor = cap(energy, limit)
-            slope = slope * factor
+            if any_lane(energy > 0.0):
+                energy, factor = cap(energy, limit)
+                slope = slope * factor
             total = total + energy
             dx, dy, dz = dx * slope, dy * slope, dz * slope
             fx, fy, fz = fx + dx, fy + dy, fz + dz

@@ -23,7 +23,7 @@ from numba.extending import intrinsic, models, register_model
 
 from osong_kernels.physics import ops
 
-__all__ = ["N_LANES", "any_lane", "broadcast", "gather_pairs", "lane_numbers", "load", "store"]
+__all__ = ["N_LANES", "any_lane", "broadcast", "gather_pairs", "inverse_square_root_guess", "lane_numbers", "load", "store"]
 
 N_LANES = 16
 """Chains that advance together; fixed, so that results do not depend on the vector width."""
@@ -250,6 +250,19 @@ def _exponent_bits(typingctx: Any, a: Any) -> Any:
         bias = _splat(builder, ir.Constant(ir.IntType(32), 127), _INT_VECTOR)
         shift = _splat(builder, ir.Constant(ir.IntType(32), 23), _INT_VECTOR)
         return builder.bitcast(builder.shl(builder.add(args[0], bias), shift), _FLOAT_VECTOR)
+
+    return F32Lanes(a), codegen
+
+
+@intrinsic
+def inverse_square_root_guess(typingctx: Any, a: Any) -> Any:
+    """Return 1 / sqrt(a) to 3 %, from the bits of the float: half the exponent, negated."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        magic = _splat(builder, ir.Constant(ir.IntType(32), 0x5F375A86), _INT_VECTOR)
+        one = _splat(builder, ir.Constant(ir.IntType(32), 1), _INT_VECTOR)
+        bits = builder.lshr(builder.bitcast(args[0], _INT_VECTOR), one)
+        return builder.bitcast(builder.sub(magic, bits), _FLOAT_VECTOR)
 
     return F32Lanes(a), codegen
 

@@ -13,6 +13,7 @@ __all__ = [
     "absolute",
     "exponential",
     "floor_to_int",
+    "inverse_square_root",
     "maximum",
     "minimum",
     "power_of_two",
@@ -71,3 +72,8 @@ def exponential(a: Any) -> Any:
 def sine_cosine(a: Any) -> Any:
     """Return the sine and the cosine of an angle in radian."""
     return math.sin(a), math.cos(a)
+
+
+def inverse_square_root(a: Any) -> Any:
+    """Return one over the square root of a positive number."""
+    return 1.0 / math.sqrt(a)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from osong_kernels.compile import formula
-from osong_kernels.physics.ops import exponential, maximum, minimum, select, square_root
+from osong_kernels.physics.ops import exponential, inverse_square_root, maximum, minimum, select
 
 __all__ = ["N_TERMS", "TERM_NAMES", "PairWeights", "cap", "pair_energy", "pair_terms"]
 
@@ -94,19 +94,20 @@ def pair_energy(r2: Any, r0: Any, is_hydrophobic: Any, is_hydrogen_bond: Any, w:
     ``r2`` is the squared distance in square angstrom. The force on the first atom's coordinates
     is the second value times the difference vector.
     """
-    r = square_root(maximum(r2, 1e-12))
+    inverse_r = inverse_square_root(maximum(r2, 1e-12))
+    r = r2 * inverse_r
     d = r - r0
     g1, dg1 = _gauss(d, w.gauss1_weight, w.gauss1_offset, w.gauss1_width)
     g2, dg2 = _gauss(d, w.gauss2_weight, w.gauss2_offset, w.gauss2_width)
     rep, drep = _repulsion(d, w.repulsion_weight)
     hyd, dhyd = _ramp(
-        d, w.hydrophobic_weight * is_hydrophobic, w.hydrophobic_good, w.hydrophobic_bad
+        d, is_hydrophobic * w.hydrophobic_weight, w.hydrophobic_good, w.hydrophobic_bad
     )
     hb, dhb = _ramp(
-        d, w.hydrogen_bond_weight * is_hydrogen_bond, w.hydrogen_bond_good, w.hydrogen_bond_bad
+        d, is_hydrogen_bond * w.hydrogen_bond_weight, w.hydrogen_bond_good, w.hydrogen_bond_bad
     )
     energy = g1 + g2 + rep + hyd + hb
-    slope = (dg1 + dg2 + drep + dhyd + dhb) / r
+    slope = (dg1 + dg2 + drep + dhyd + dhb) * inverse_r
     inside = r < w.cutoff
     return select(inside, energy, energy * 0.0), select(inside, slope, slope * 0.0)
 

@@ -11,14 +11,16 @@ from rdkit import Chem
 
 from osong.atom_types import ATOM_TYPES
 from osong.errors import InputError
+from osong.ligands.packed import PackedLigand
 from osong.ligands.pose import pack_pose
 from osong.ligands.prepared import PreparedLigand
+from osong.receptor.model import Receptor
 from osong.receptor.target import Target
 from osong.scoring.functions import ScoringFunction, scoring_function
 from osong_kernels.cpu.terms import ligand_terms, receptor_terms
 from osong_kernels.physics.pair_terms import TERM_NAMES, cap
 
-__all__ = ["CAP_KCAL", "Score", "score", "score_pose"]
+__all__ = ["CAP_KCAL", "ExactScorer", "Score", "score", "score_pose"]
 
 CAP_KCAL = 1000.0
 """Positive energies of an atom or a pair are bent to stay below this, as in Vina's final scores."""
@@ -97,43 +99,69 @@ def score(target: Target, mol: Chem.Mol | PreparedLigand, scoring: str = "vina")
     return score_pose(target, ligand, ligand.packed.coords[0], scoring_function(scoring))
 
 
+@dataclass(frozen=True, eq=False)
+class ExactScorer:
+    """Exact energies of poses in one receptor; holds what does not change from pose to pose."""
+
+    coords: Float64
+    atom_type: npt.NDArray[np.int32]
+    r0: Float64
+    is_hydrophobic: Float64
+    is_hydrogen_bond: Float64
+    function: ScoringFunction
+
+    @classmethod
+    def of(cls, receptor: Receptor, function: ScoringFunction) -> ExactScorer:
+        """Take the receptor's scored atoms and the function's tables, in float64."""
+        scored = receptor.atom_type >= 0
+        return cls(
+            receptor.coords[scored].astype(np.float64),
+            receptor.atom_type[scored].astype(np.int32),
+            function.r0.astype(np.float64),
+            function.is_hydrophobic.astype(np.float64),
+            function.is_hydrogen_bond.astype(np.float64),
+            function,
+        )
+
+    def terms(
+        self, packed: PackedLigand, coords: npt.NDArray[np.floating]
+    ) -> tuple[Float64, Float64]:
+        """Return the terms of each scored atom (n, 5) and of each own pair (n_pairs, 5).
+
+        ``coords`` is (n_atoms, 3), angstrom, in packed order. kcal/mol, before Vina's cap.
+        """
+        n = packed.n_scored
+        xyz = np.ascontiguousarray(coords[:n], np.float64)
+        types = packed.atom_type[:n].astype(np.int32)
+        tables = (self.r0, self.is_hydrophobic, self.is_hydrogen_bond)
+        by_atom = np.empty((n, len(TERM_NAMES)))
+        receptor_terms(
+            xyz, types, self.coords, self.atom_type, tables[0], tables[1], tables[2],
+            self.function.weights, by_atom,
+        )  # fmt: skip
+        by_pair = np.empty((len(packed.pairs), len(TERM_NAMES)))
+        ligand_terms(
+            xyz, types, packed.pairs.astype(np.int32), tables[0], tables[1], tables[2],
+            self.function.weights, by_pair,
+        )  # fmt: skip
+        return by_atom, by_pair
+
+    def energies(
+        self, packed: PackedLigand, coords: npt.NDArray[np.floating]
+    ) -> tuple[float, float]:
+        """Return the inter- and the intramolecular energy of a pose, kcal/mol, unscaled."""
+        by_atom, by_pair = self.terms(packed, coords)
+        return float(_capped(by_atom).sum()), float(_capped(by_pair).sum())
+
+
 def score_pose(
     target: Target, ligand: PreparedLigand, coords: npt.NDArray[np.floating], f: ScoringFunction
 ) -> Score:
     """Score a prepared ligand at ``coords`` (n_atoms, 3) in packed order, angstrom."""
     packed = ligand.packed
-    n = packed.n_scored
-    xyz = np.ascontiguousarray(coords[:n], np.float64)
-    by_atom = np.zeros((n, len(TERM_NAMES)))
-    scored = target.receptor.atom_type >= 0
-    r0 = f.r0.astype(np.float64)
-    is_hydrophobic = f.is_hydrophobic.astype(np.float64)
-    is_hydrogen_bond = f.is_hydrogen_bond.astype(np.float64)
-    types = packed.atom_type[:n].astype(np.int32)
-    receptor_terms(
-        xyz,
-        types,
-        target.receptor.coords[scored].astype(np.float64),
-        target.receptor.atom_type[scored].astype(np.int32),
-        r0,
-        is_hydrophobic,
-        is_hydrogen_bond,
-        f.weights,
-        by_atom,
-    )
-    by_pair = np.zeros((len(packed.pairs), len(TERM_NAMES)))
-    ligand_terms(
-        xyz,
-        types,
-        packed.pairs.astype(np.int32),
-        r0,
-        is_hydrophobic,
-        is_hydrogen_bond,
-        f.weights,
-        by_pair,
-    )
-    energies = _capped(by_atom.sum(axis=1))
-    inter, intra = float(energies.sum()), float(_capped(by_pair.sum(axis=1)).sum())
+    by_atom, by_pair = ExactScorer.of(target.receptor, f).terms(packed, coords)
+    energies = _capped(by_atom)
+    inter, intra = float(energies.sum()), float(_capped(by_pair).sum())
     terms = {name: float(v) for name, v in zip(TERM_NAMES, by_atom.sum(axis=0), strict=True)}
     terms["cap"] = inter - float(by_atom.sum())
     factor = f.torsion_factor(packed.torsion_count)
@@ -149,8 +177,9 @@ def score_pose(
     )
 
 
-def _capped(energies: Float64) -> Float64:
-    return np.array([cap(float(e), CAP_KCAL)[0] for e in energies])
+def _capped(terms: Float64) -> Float64:
+    """Return the capped energy of each row of terms."""
+    return np.array([cap(float(energy), CAP_KCAL)[0] for energy in terms.sum(axis=1)])
 
 
 def _atom_table(ligand: PreparedLigand, energies: Float64, by_atom: Float64) -> pd.DataFrame:

@@ -16,14 +16,16 @@ from osong.scoring.kernel_ligand import KernelLigand
 from osong.search.effort import Effort
 from osong_kernels.arguments import ChainState, Field, SearchRules
 from osong_kernels.cpu.lanes import N_LANES
-from osong_kernels.cpu.minimise import N_SCALARS
+from osong_kernels.cpu.minimise import CURRENT_ENERGY, N_SCALARS
 from osong_kernels.cpu.search import run_chains, start_chains
 
 __all__ = ["Minimum", "find_minima", "new_state", "search_key", "search_rules"]
 
 _POOL_SIZE: Final = 8
 _POOL_RMSD: Final = 1.0
-_AGREEMENT_KCAL: Final = 0.15
+_BETTER_KCAL: Final = 0.02
+_ALONE_ROUNDS: Final = 4
+_N_ELITE: Final = 6
 Mapper = Callable[[Callable[[int], None], Iterable[int]], Iterator[Any]]
 
 
@@ -46,17 +48,22 @@ def search_key(seed: int, ligand_key: bytes) -> npt.NDArray[np.uint64]:
 
 
 def search_rules(ligand: KernelLigand, *, limit: float = 10.0) -> SearchRules:
-    """Return how the chains of a ligand move; values as in Vina where it has the same rule."""
+    """Return how the chains of a ligand move.
+
+    Temperature, cap and move are Vina's. Local optimisations are shorter than Vina's (60 % of its
+    iterations) and are given up early when hopeless: in seven complexes that left the energies
+    found as low at a fifth less time.
+    """
     coords = ligand.topology.local[0] + ligand.pivots[0][_segments(ligand)]
     spread = coords - coords.mean(axis=0)
     gyration = float(np.sqrt((spread**2).sum(axis=1).mean()))
     return SearchRules(
         temperature=1.2,
         limit=limit,
-        max_iterations=(25 + len(ligand.order)) // 3,
+        max_iterations=(25 + len(ligand.order)) // 5,
         tolerance=2e-3,
-        prune_iteration=1000,
-        prune_gap=0.0,
+        prune_iteration=3,
+        prune_gap=20.0,
         move=2.0,
         gyration=max(gyration, 0.5),
         pool_rmsd=_POOL_RMSD,
@@ -130,32 +137,42 @@ def find_minima(
 
     groups = range(effort.n_groups)
     list(mapper(start, groups))
-    for done in range(1, effort.max_rounds + 1):
+    best, since = np.inf, 0
+    for done in range(effort.max_rounds):
         list(mapper(advance, groups))
-        if done >= effort.min_rounds and _agree(states, effort.agreement):
+        found = min(float(state.pool_energy[:, 0].min()) for state in states)
+        since = 0 if found < best - _BETTER_KCAL else since + 1
+        best = min(best, found)
+        if since >= effort.patience:
             break
+        if done + 1 >= _ALONE_ROUNDS:
+            _exchange(states, done)
     return _distinct(states, effort.n_refined)
+
+
+def _exchange(states: Sequence[ChainState], done: int) -> None:
+    """Send the worst chains on from the best distinct minima that any chain has found.
+
+    Half of the groups never take part, so that new regions keep being found.
+    """
+    elite = _distinct(states, _N_ELITE)
+    for g, state in enumerate(states):
+        if g % 2 == 1:
+            continue
+        current = state.scalars[CURRENT_ENERGY]
+        worst = np.argsort(current, kind="stable")[::-1][: N_LANES // 4]
+        for k, lane in enumerate(worst):
+            chosen = elite[(done + g + k) % len(elite)]
+            if chosen.energy < current[lane]:
+                current[lane] = chosen.energy
+                state.current[:, lane] = chosen.genotype
+                state.current_conformer[lane] = chosen.conformer
 
 
 def box_corners(box: Box) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return the low and the high corner of a box, each (3,), angstrom."""
     center, size = np.array(box.center, np.float64), np.array(box.size, np.float64)
     return center - 0.5 * size, center + 0.5 * size
-
-
-def _agree(states: Sequence[ChainState], n_wanted: int) -> bool:
-    """Return whether enough groups found the best minimum by themselves."""
-    bests = [float(state.pool_energy[:, 0].min()) for state in states]
-    leader = int(np.argmin(bests))
-    lane = int(np.argmin(states[leader].pool_energy[:, 0]))
-    coords = states[leader].pool_coords[lane, 0]
-    found = 0
-    for state in states:
-        close = state.pool_energy <= bests[leader] + _AGREEMENT_KCAL
-        difference = state.pool_coords[close] - coords
-        rmsd = np.sqrt((difference**2).sum(axis=2).mean(axis=1))
-        found += int((rmsd < _POOL_RMSD).any())
-    return found >= n_wanted
 
 
 def _distinct(states: Sequence[ChainState], n_wanted: int) -> list[Minimum]:

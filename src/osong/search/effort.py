@@ -12,7 +12,7 @@ __all__ = ["EFFORTS", "Effort", "effort_named"]
 
 @dataclass(frozen=True)
 class Effort:
-    """A budget: chains, rounds, and when the chains' agreement ends the search early.
+    """A budget: chains, rounds, and when a search that finds nothing better ends.
 
     Attributes
     ----------
@@ -21,12 +21,11 @@ class Effort:
     n_groups
         Groups of sixteen lockstep chains.
     steps
-        Energy evaluations of a chain in a round, for each degree of freedom beyond a floor
-        (see ``ticks``).
-    min_rounds, max_rounds
-        Rounds before the chains may stop, and rounds after which they must.
-    agreement
-        Groups that must have found the best minimum by themselves before an early stop.
+        Energy evaluations of a chain in a round, for each degree of freedom (see ``ticks``).
+    max_rounds
+        Rounds after which the search ends.
+    patience
+        Rounds without a better minimum after which it ends early.
     n_refined
         Distinct minima that go to the exact refinement.
     """
@@ -34,22 +33,21 @@ class Effort:
     name: str
     n_groups: int
     steps: int
-    min_rounds: int
     max_rounds: int
-    agreement: int
+    patience: int
     n_refined: int
 
     def ticks(self, n_torsions: int, n_atoms: int) -> int:
         """Return the energy evaluations of one chain in one round."""
-        return self.steps * (10 + n_torsions) + 10 * n_atoms
+        return self.steps * (6 + n_torsions) + 2 * n_atoms
 
 
 EFFORTS: Final = {
     effort.name: effort
     for effort in (
-        Effort("fast", 1, 30, 1, 4, 1, 12),
-        Effort("balanced", 4, 40, 2, 8, 3, 20),
-        Effort("thorough", 8, 80, 3, 16, 6, 32),
+        Effort("fast", 2, 20, 20, 4, 12),
+        Effort("balanced", 8, 20, 80, 12, 20),
+        Effort("thorough", 16, 20, 200, 25, 32),
     )
 }
 

@@ -11,7 +11,7 @@ import numpy as np
 from osong.errors import LigandError
 from osong.ligands.prepared import PreparedLigand
 from osong.receptor.target import Target
-from osong.scoring.exact import score_pose
+from osong.scoring.exact import ExactScorer
 from osong.scoring.functions import scoring_function
 from osong.scoring.grid import GridMaps
 from osong.scoring.kernel_ligand import KernelLigand
@@ -64,6 +64,7 @@ class DockingSession:
         self.seed = seed
         self.threads = threads
         self.maps = GridMaps(target.receptor, target.box, self.scoring)
+        self._exact = ExactScorer.of(target.receptor, self.scoring)
         self._receptor = receptor_atoms(target.receptor, self.scoring)
 
     def dock(self, ligands: Sequence[PreparedLigand]) -> list[Pose]:
@@ -108,11 +109,12 @@ class DockingSession:
         self, ligand: PreparedLigand, arrays: KernelLigand, genotype: np.ndarray, conformer: int
     ) -> Pose:
         coords = place_packed(ligand.packed, arrays, genotype, conformer)
-        exact = score_pose(self.target, ligand, coords, self.scoring)
+        inter, intra = self._exact.energies(ligand.packed, coords)
+        factor = self.scoring.torsion_factor(ligand.packed.torsion_count)
         return Pose(
-            energy=(exact.inter + exact.intra) * exact.torsion_factor,
-            inter=exact.inter,
-            intra=exact.intra,
+            energy=(inter + intra) * factor,
+            inter=inter,
+            intra=intra,
             genotype=genotype,
             conformer=conformer,
             coords=coords.astype(np.float32),
