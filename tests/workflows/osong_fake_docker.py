@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from osong.errors import LigandError, ResourceError
+from osong.errors import InputError, LigandError, ResourceError
 from osong_workflows.outcome import DockedMolecule, DockedPose
 
 if TYPE_CHECKING:
@@ -41,6 +41,10 @@ def _fail(record: Record) -> None:
     raise LigandError(f"{record.source}: made to fail: mend it", stage="embed")
 
 
+def _input_error(record: Record) -> None:
+    raise InputError("not this one")
+
+
 def _bug(record: Record) -> None:
     raise KeyError(object())
 
@@ -62,6 +66,7 @@ _MISDEEDS = {
     "HANG": _hang,
     "FAIL": _fail,
     "BUG": _bug,
+    "INPUT": _input_error,
     "BROKEN": _broken,
     "BIG": _big,
 }

@@ -30,7 +30,7 @@ def with_bad() -> list[tuple[str, str]]:
 @pytest.fixture(scope="module")
 def serial(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bad") / "run"
-    return fake_screen(with_bad(), folder, molecule_timeout_s=1.5)
+    return fake_screen(with_bad(), folder, molecule_timeout_s=6)
 
 
 def test_bad_molecules_are_rows_and_nothing_else_is_lost(serial):
@@ -41,7 +41,7 @@ def test_bad_molecules_are_rows_and_nothing_else_is_lost(serial):
         "exit": ("crash", "the process ended itself with code 3"),
         "bug": ("crash", "unexpected error: KeyError: <object object at 0x...>"),
         "fail": ("embed", "item:13: made to fail: mend it"),
-        "hang": ("time", "took longer than 1.5 s"),
+        "hang": ("time", "took longer than 6 s"),
     }
     assert len(rows) == 35
     status = serial.status()
@@ -54,7 +54,7 @@ def test_the_local_runner_gives_the_same_bytes(serial, tmp_path):
     campaign = fake_screen(
         with_bad(),
         tmp_path / "run",
-        molecule_timeout_s=1.5,
+        molecule_timeout_s=6,
         runner="local",
         workers=2,
         chunk_size=size,
@@ -79,6 +79,11 @@ def test_retries_are_bounded(tmp_path, calls):
     assert read_calls(calls) == [0, 0, 1], "a crash may be chance, an exception is not"
 
 
+def test_error_of_the_library_about_one_molecule_is_a_row(tmp_path):
+    campaign = fake_screen([("C", "c"), ("INPUT", "odd")], tmp_path / "run")
+    assert per_ligand(campaign)["odd"]["reason"] == "not this one"
+
+
 def test_a_run_of_deaths_stops_the_campaign(tmp_path, monkeypatch):
     monkeypatch.setattr("osong_workflows.supervisor._MAX_DEATHS_IN_A_ROW", 3)
     library = [*molecules(4), *[(f"BUG_{i}", f"b{i}") for i in range(6)]]
@@ -95,13 +100,14 @@ def test_memory_hog_is_a_row(tmp_path):
     assert (rows["big"]["stage"], rows["big"]["reason"]) == ("memory", "needed more than 250 MiB")
 
 
-def test_what_all_molecules_need_ends_the_run(tmp_path):
+def test_what_all_molecules_need_ends_the_run(tmp_path, capfd):
     library = [*molecules(8), ("BROKEN", "x")]
     with pytest.raises(ResourceError, match="nothing works any more"):
         fake_screen(library, tmp_path / "run", runner="local", workers=2, chunk_size=3)
     status = reopen(tmp_path / "run").status()
     assert status.n_failed == 0
     assert not status.is_finished
+    assert capfd.readouterr() == ("", ""), "the error says it all; Dask has nothing to add"
 
 
 @pytest.mark.parametrize("runner", ["serial", "local"])

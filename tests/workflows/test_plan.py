@@ -126,7 +126,7 @@ def test_plan_says_what_it_costs_before_anything_runs(tmp_path):
     assert sum(path.stat().st_size for path in (campaign.folder / "parts").iterdir()) < (
         plan.parts_bytes
     )
-    assert plan.memory_bytes_per_worker > 400 * 2**20
+    assert plan.memory_bytes_per_worker > 600 * 2**20
     assert [r.name for r in chunk_records(campaign._folder, plan, plan.chunks[3])] == [
         f"m{i}" for i in range(90, 100)
     ]

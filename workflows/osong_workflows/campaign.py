@@ -191,7 +191,8 @@ class Campaign:
             return
         self._check_settings()
         begin = time.perf_counter()
-        limit = memory if memory is not None else _share_of_memory(workers)
+        share = max(_share_of_memory(workers), self.plan.memory_bytes_per_worker)
+        limit = share if memory is None else memory
         run = Run(self._folder, self.plan, self._settings, publisher, limit)
         with contextlib.closing(run):
             _make_runner(runner, workers).run(run, left)

@@ -19,7 +19,7 @@ from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Final
 
-from osong.errors import InputError, LigandError, OsongError
+from osong.errors import BoxError, InputError, LigandError, OsongError, ReceptorError
 from osong_workflows.outcome import Docker, FailedMolecule, Outcome, checked
 
 if TYPE_CHECKING:
@@ -108,6 +108,11 @@ def _dock(docker: Docker, record: Record) -> Outcome:
         return checked(docker(record))
     except LigandError as error:
         return FailedMolecule(error.stage, str(error))
+    except (BoxError, ReceptorError):
+        raise
+    except InputError as error:
+        # Neither target nor box: what this molecule asked for cannot be done.
+        return FailedMolecule("dock", str(error))
 
 
 def _exit_on_bug(

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
+from osong_workflows.folder import full_disk
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -156,5 +158,5 @@ class LogFile:
             "event": type(event).__name__,
             **asdict(event),
         }
-        with self._path.open("a", encoding="utf-8") as file:
+        with full_disk(self._path.parent), self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")

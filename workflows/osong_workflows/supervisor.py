@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import psutil
 
-from osong.errors import CampaignError, OsongError
+from osong.errors import CampaignError, OsongError, ResourceError
 from osong_workflows.child import BUG_EXIT_CODE, READY, Job
 from osong_workflows.events import WorkerReady, WorkerRestarted
 from osong_workflows.outcome import FailedMolecule, Outcome
@@ -177,7 +177,7 @@ class Supervisor:
             self._send(record)
         except OSError as error:
             raise self._post_mortem() from error
-        answer = self._wait(self._job.settings.molecule_timeout_s)
+        answer = self._wait(self._job.settings.molecule_timeout_s, self._memory_limit)
         if isinstance(answer, OsongError):
             raise answer
         return answer
@@ -185,22 +185,14 @@ class Supervisor:
     def _start(self) -> None:
         """Start a docking process and wait until it can dock."""
         ours, theirs = Pipe()
-        # Append mode: after a truncation the process goes on at the new end.
-        self._messages = tempfile.TemporaryFile("a+b")  # noqa: SIM115 (closed by close)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "osong_workflows.child", str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=self._messages,
-            stderr=self._messages,
-            env=os.environ | _ONE_THREAD | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        )
-        theirs.close()
         self._pipe = ours
+        with theirs:
+            self._messages, self._process = _spawn(theirs.fileno())
         self._watched = psutil.Process(self._process.pid)
         try:
             self._send(self._job)
-            answer = self._wait(_START_LIMIT_S)
+            # Compiling takes more memory than docking, and no molecule is to blame for it.
+            answer = self._wait(_START_LIMIT_S, memory_limit=0)
         except (OSError, _Died) as error:
             death = error if isinstance(error, _Died) else self._post_mortem()
             self.close()
@@ -217,7 +209,7 @@ class Supervisor:
             raise AssertionError("_start comes first")
         self._pipe.send(message)
 
-    def _wait(self, limit_s: float) -> Any:
+    def _wait(self, limit_s: float, memory_limit: int) -> Any:
         """Return the next answer, or raise `_Died` after killing for time or memory."""
         if self._pipe is None:
             raise AssertionError("_start comes first")
@@ -231,9 +223,9 @@ class Supervisor:
             self._check_stop()
             if time.monotonic() > deadline:
                 raise _Died("time", f"took longer than {limit_s:g} s", may_be_chance=False)
-            if self._memory_limit and self._resident_bytes() > self._memory_limit:
-                limit = self._memory_limit / 2**20
-                raise _Died("memory", f"needed more than {limit:.0f} MiB", may_be_chance=False)
+            if memory_limit and self._resident_bytes() > memory_limit:
+                reason = f"needed more than {memory_limit / 2**20:.0f} MiB"
+                raise _Died("memory", reason, may_be_chance=False)
 
     def _check_stop(self) -> None:
         if self._stop.is_set():
@@ -274,6 +266,27 @@ class Supervisor:
         self._messages.seek(max(0, end - 2000))
         lines = self._messages.read().decode("utf-8", "replace").strip().splitlines()
         return re.sub(r"0x[0-9a-f]+", "0x...", lines[-1]) if lines else ""
+
+
+def _spawn(pipe: int) -> tuple[IO[bytes], subprocess.Popen[bytes]]:
+    """Start a docking process; return the file of its messages, and the process."""
+    try:
+        # Append mode: after a truncation the process goes on at the new end.
+        messages = tempfile.TemporaryFile("a+b")  # noqa: SIM115 (closed by the supervisor)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "osong_workflows.child", str(pipe)],
+            pass_fds=[pipe],
+            stdin=subprocess.DEVNULL,
+            stdout=messages,
+            stderr=messages,
+            env=os.environ | _ONE_THREAD | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+    except OSError as error:
+        raise ResourceError(
+            f"a docking process cannot start ({error.strerror or error}); free memory and space in "
+            f"{tempfile.gettempdir()}, then run the same command again"
+        ) from error
+    return messages, process
 
 
 def _signal_name(number: int) -> str:

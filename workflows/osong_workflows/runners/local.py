@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from distributed import Client, LocalCluster, Worker, as_completed
 
+from osong.errors import OsongError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -71,7 +73,9 @@ class LocalRunner:
                         _dock_chunk, [token] * len(chunks), chunks, pure=False, retries=0
                     )
                     for future in as_completed(futures, loop=client.loop):
-                        future.result()
+                        error = future.result()
+                        if error is not None:
+                            raise error
                         future.release()
                 except BaseException:
                     # Workers are told before the cluster waits for them to close.
@@ -81,6 +85,10 @@ class LocalRunner:
             del _WORK[token]
 
 
-def _dock_chunk(token: str, index: int) -> None:
-    """Dock one chunk; the Dask task."""
-    _WORK[token].dock_chunk(index)
+def _dock_chunk(token: str, index: int) -> OsongError | None:
+    """Dock one chunk; the Dask task. An error is returned, since Dask logs what is raised."""
+    try:
+        _WORK[token].dock_chunk(index)
+    except OsongError as error:
+        return error
+    return None
