@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from osong.errors import LigandError
+from osong.errors import InputError, LigandError
 from osong.ligands.prepared import PreparedLigand
 from osong.receptor.target import Target
 from osong.scoring.exact import ExactScorer
@@ -25,6 +25,8 @@ __all__ = ["DockingSession"]
 
 _DISTINCT_RMSD: Final = 1.0
 _ENERGY_RANGE_KCAL: Final = 3.0
+_OUTSIDE_ANGSTROM: Final = 0.25
+"""Farther outside the box no pose counts; atoms that lean on its wall give way by less."""
 
 
 class DockingSession:
@@ -57,6 +59,9 @@ class DockingSession:
         seed: int = 0,
         threads: int = 1,
     ) -> None:
+        for name, value in (("n_poses", n_poses), ("threads", threads)):
+            if value < 1:
+                raise InputError(f"{name}={value}: must be at least 1")
         self.target = target
         self.scoring = scoring_function(scoring)
         self.effort = effort_named(effort)
@@ -124,6 +129,9 @@ class DockingSession:
 
     def _select(self, ligand: PreparedLigand, poses: list[Pose]) -> list[Pose]:
         """Return distinct poses, best first, with energies relative to the best one's intra."""
+        poses = [pose for pose in poses if self._is_inside(pose)]
+        if not poses:
+            return []
         poses.sort(key=lambda pose: pose.energy)
         factor = self.scoring.torsion_factor(ligand.packed.torsion_count)
         reference = poses[0].intra
@@ -143,6 +151,10 @@ class DockingSession:
             if len(chosen) == self.n_poses:
                 break
         return chosen
+
+    def _is_inside(self, pose: Pose) -> bool:
+        outside = self.target.box.distance(pose.coords[: pose.ligand.packed.n_scored])
+        return bool(outside.max() <= _OUTSIDE_ANGSTROM)
 
 
 def _with_energy(pose: Pose, energy: float) -> Pose:
