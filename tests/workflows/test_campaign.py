@@ -234,3 +234,13 @@ def test_nothing_listens_to_other_machines(tmp_path):
 
     fake_screen(molecules(6), tmp_path / "run", runner="local", workers=2, subscribers=[listen])
     assert heard == {"127.0.0.1"}
+
+
+def test_columns_of_a_table_can_be_named(tmp_path):
+    source = tmp_path / "library.csv"
+    source.write_text("structure,nothing,code\nCCO,1,A\nCCN,2,B\n")
+    campaign = fake_screen(source, tmp_path / "run", smiles_column="structure", name_column="code")
+    assert campaign.ledger()["name"].to_pylist() == ["A", "B"]
+    assert campaign.ledger()["input"].to_pylist() == ["CCO", "CCN"]
+    assert campaign.settings.reading == {"smiles_column": "structure", "name_column": "code"}
+    assert reopen(campaign).settings == campaign.settings

@@ -76,10 +76,18 @@ def test_unreadable_part_shows_in_the_status(tmp_path):
 
 def test_leftovers_of_killed_runs_are_removed(tmp_path):
     campaign = fake_screen(molecules(4), tmp_path / "run", chunk_size=2)
-    leftover = campaign.folder / "parts" / ".000001-4711.tmp"
-    leftover.write_bytes(b"half a part")
+    for leftover in ("parts/.000001-4711.tmp", ".campaign.toml.tmp"):
+        (campaign.folder / leftover).write_bytes(b"half a file")
     campaign.resume(runner="serial")
-    assert not leftover.exists()
+    assert list(campaign.folder.rglob(".*")) == []
+
+
+def test_run_killed_before_it_began(tmp_path):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "lock").touch()
+    (out / ".campaign.toml.tmp").write_text("osong =")
+    assert fake_screen(molecules(2), out).status().is_finished
 
 
 def test_second_run_is_told_who_works_there(tmp_path, calls):

@@ -102,6 +102,19 @@ def test_prepared_library_gives_the_same_poses(campaign, target, tmp_path):
     assert other.top()["energy"].tolist() == campaign.top()["energy"].tolist()
 
 
+@pytest.mark.slow
+def test_a_file_is_planned_again_on_resume(target, tmp_path):
+    source = tmp_path / "library.smi"
+    source.write_text("CCO ethanol\n")
+    campaign = osong.screen(target, source, out=tmp_path / "run", runner="serial")
+    before = per_ligand(campaign)
+    (campaign.folder / "plan.json").unlink()
+    for part in (campaign.folder / "parts").iterdir():
+        part.unlink()
+    again = osong.open_campaign(campaign.folder).resume(runner="serial")
+    assert per_ligand(again) == before
+
+
 def test_another_prepared_library_is_refused(tmp_path):
     reader = PreparedReader(str(tmp_path))
     with pytest.raises(osong.errors.CampaignError, match="needs the library it began with"):

@@ -184,10 +184,15 @@ def _check_folder(folder: CampaignFolder, settings: CampaignSettings) -> None:
                 f"{path}: holds another campaign ({'; '.join(differences)}); choose another "
                 "output folder"
             )
-    elif path.exists() and any(entry.name != "lock" for entry in path.iterdir()):
+    elif path.exists() and not all(_is_ours(entry.name) for entry in path.iterdir()):
         raise CampaignError(
             f"{path}: is not empty and holds no campaign; choose another output folder"
         )
+
+
+def _is_ours(name: str) -> bool:
+    """Return whether a file can be what a campaign leaves that was killed as it began."""
+    return name == "lock" or (name.startswith(".") and name.endswith(".tmp"))
 
 
 def _check_library(

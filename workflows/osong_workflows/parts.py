@@ -223,8 +223,10 @@ def set_aside(folder: CampaignFolder, part: Path) -> Path:
 
 def sweep(folder: CampaignFolder) -> None:
     """Remove what killed runs left half-written; only under the lock."""
-    for leftover in folder.parts.glob(".*.tmp"):
-        leftover.unlink(missing_ok=True)
+    for place in (folder.path, folder.parts):
+        for leftover in place.glob(".*.tmp"):
+            if leftover.is_file():
+                leftover.unlink(missing_ok=True)
 
 
 def sweep_damaged(
