@@ -6,6 +6,9 @@ Both programs read the same receptor PDBQT and the same ligand PDBQT.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ __all__ = ["SCORINGS", "add_arguments", "compare", "main", "summary"]
 SCORINGS = ("vina", "vinardo")
 _PARTS = ("total", "inter", "intra")
 _OUTLIER_KCAL = 0.01
+_JOBS_OF_A_PROCESS = 40
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,12 +42,15 @@ def main(args: argparse.Namespace) -> None:
     """Compare what is not compared yet, then print the summary."""
     results = ResultFile(args.out / "parity.jsonl", ("complex", "scoring"))
     complexes = in_shard(read_complexes(args.data, args.only)[: args.n], args.shard)
-    for complex_ in complexes:
-        for scoring in args.scoring:
-            if not results.has(complex=complex_.name, scoring=scoring):
-                row = compare(complex_, scoring, args.out / "receptors")
-                results.add(row)
-                print(_line(row), flush=True)
+    left = [
+        (complex_, scoring)
+        for complex_ in complexes
+        for scoring in args.scoring
+        if not results.has(complex=complex_.name, scoring=scoring)
+    ]
+    for row in _in_fresh_processes(left, args.out / "receptors"):
+        results.add(row)
+        print(_line(row), flush=True)
     if not args.only and results.rows():
         table, outliers = summary(results.rows())
         print(table, outliers, sep="\n\n")
@@ -51,6 +58,15 @@ def main(args: argparse.Namespace) -> None:
             note = provenance(["parity", "--data", "../shared/data"])
             write_table(Path("README.md"), "scoring", table, note)
             write_table(Path("docs/accuracy.md"), "parity", f"{table}\n\n{outliers}", note)
+
+
+def _in_fresh_processes(jobs: list[tuple[Complex, str]], cache: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows; Vina keeps some 16 MiB a session, so its process is replaced now and then."""
+    with ProcessPoolExecutor(
+        1, mp_context=get_context("spawn"), max_tasks_per_child=_JOBS_OF_A_PROCESS
+    ) as pool:
+        for complex_, scoring in jobs:
+            yield pool.submit(compare, complex_, scoring, cache).result()
 
 
 def compare(complex_: Complex, scoring: str, cache: Path) -> dict[str, Any]:

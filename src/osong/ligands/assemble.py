@@ -16,6 +16,7 @@ from osong.ligands.torsions import (
     moves_heavy_atoms,
     torsion_count,
 )
+from osong.ligands.vina_neighbours import vina_rank
 
 if TYPE_CHECKING:
     from osong.ligands.packed import PackedLigand
@@ -34,6 +35,9 @@ def pack_molecule(
     heavy_degree = adjacency @ is_heavy.astype(np.int32)
     active = active_torsions(mol, typing.autodock)
     cuts = [bond for bond in active if moves_heavy_atoms(bond, heavy_degree)]
+    # Vina sees the molecule as its PDBQT has it, where rotors of polar hydrogens are branches.
+    kept = np.array([autodock != "H" for autodock in typing.autodock], dtype=np.int64)
+    written = build_tree(adjacency, active, kept)
     packed = pack(
         key=key,
         coords=coords,
@@ -42,5 +46,6 @@ def pack_molecule(
         tree=build_tree(adjacency, cuts, is_heavy.astype(np.int64)),
         adjacency=adjacency,
         torsion_count=torsion_count(active, is_heavy, heavy_degree),
+        vina_rank=vina_rank(written.segment, written.axis_atoms),
     )
     return packed, typing.notes

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from osong.atom_types import UNSCORED
 from osong.ligands.packed import PackedLigand
+from osong.ligands.vina_neighbours import neighbours
 
 if TYPE_CHECKING:
     from osong.ligands.torsions import SegmentTree
@@ -29,6 +30,7 @@ def pack(
     tree: SegmentTree,
     adjacency: npt.NDArray[np.int32],
     torsion_count: float,
+    vina_rank: npt.NDArray[np.int64],
 ) -> PackedLigand:
     """Return the packed ligand: scored atoms first, each group ordered by segment.
 
@@ -48,6 +50,8 @@ def pack(
         (n_atoms, n_atoms) int32, 1 where two atoms are bonded.
     torsion_count
         Vina's own.
+    vina_rank
+        (n_atoms,) int64, place of each atom in Vina's model; decides pairs at small rings.
     """
     is_hydrogen = atom_type == UNSCORED
     order = np.lexsort((np.arange(len(atom_type)), tree.segment, is_hydrogen))
@@ -71,7 +75,7 @@ def pack(
         segment=segment.astype(np.int16),
         parent=np.array(tree.parent, dtype=np.int16),
         axis_atoms=axis_atoms,
-        pairs=_variable_pairs(bonded, rigid),
+        pairs=_variable_pairs(neighbours(bonded, coords[0, scored], vina_rank[scored]), rigid),
         torsion_count=torsion_count,
         atom_index=order.astype(np.int16),
         n_scored=n_scored,
@@ -95,10 +99,8 @@ def extended_segments(
 
 
 def _variable_pairs(
-    bonded: npt.NDArray[np.int32], rigid: npt.NDArray[np.float32]
+    near: npt.NDArray[np.bool_], rigid: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.int16]:
-    """Return (n_pairs, 2): pairs more than three bonds apart, not within one extended segment."""
-    step = bonded.astype(np.float32) + np.eye(len(bonded), dtype=np.float32)
-    near = (step @ step @ step) > 0
+    """Return (n_pairs, 2): pairs that are no near neighbours, not within one extended segment."""
     fixed = (rigid.T @ rigid) > 0
     return np.argwhere(np.triu(~(near | fixed), k=1)).astype(np.int16)

@@ -14,6 +14,7 @@ from osong.ligands.packing import MAX_ATOMS, extended_segments, pack
 from osong.ligands.pdbqt_tree import PdbqtTree, parse_pdbqt, vina_bonds
 from osong.ligands.prepared import PreparedLigand, ligand_key
 from osong.ligands.torsions import SegmentTree, torsion_count
+from osong.ligands.vina_neighbours import vina_rank
 
 if TYPE_CHECKING:
     from osong.ligands.packed import PackedLigand
@@ -231,7 +232,14 @@ def _pack(
         tree=_without_hydrogen_rotors(segment, tree.parent, axis_atoms, is_heavy),
         adjacency=bonds,
         torsion_count=torsion_count(rotors, is_heavy, bonds @ is_heavy.astype(np.int32)),
+        vina_rank=_vina_rank(tree, file_index),
     )
+
+
+def _vina_rank(tree: PdbqtTree, file_index: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the place in Vina's model of each of the molecule's atoms; -1 for added ones."""
+    rank = vina_rank(np.array(tree.segment), tree.axis_atoms)
+    return np.where(file_index >= 0, rank[file_index], -1)
 
 
 def _without_hydrogen_rotors(

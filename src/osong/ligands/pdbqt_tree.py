@@ -182,7 +182,9 @@ def vina_bonds(
     close = near & (distance < _BOND_LENGTH_ALLOWANCE * (radius[:, None] + radius[None, :]))
     bonds = np.zeros(distance.shape, dtype=np.int32)
     for i, j in np.argwhere(np.triu(close, k=1)).tolist():
-        between = near[i] & (distance[i] < distance[i, j]) & (distance[j] < distance[i, j])
+        between = (
+            near[i] & is_fixed[j] & (distance[i] < distance[i, j]) & (distance[j] < distance[i, j])
+        )
         between[j] = False
         if not between.any():
             bonds[i, j] = bonds[j, i] = 1
