@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     )
     from osong.receptor import Receptor, Target
     from osong.scoring import Score, score
-    from osong.search import DockingSession, Pose, dock
+    from osong.search import DockingSession, Pose, dock, minimize
 
 __all__ = [
     "Box",
@@ -62,6 +62,7 @@ __all__ = [
     "Score",
     "Target",
     "dock",
+    "minimize",
     "open_campaign",
     "pack_pdbqt",
     "pack_pose",
@@ -100,7 +101,7 @@ _NAMES_BY_MODULE = {
     ),
     "osong.receptor": ("Receptor", "Target"),
     "osong.scoring": ("Score", "score"),
-    "osong.search": ("DockingSession", "Pose", "dock"),
+    "osong.search": ("DockingSession", "Pose", "dock", "minimize"),
 }
 _MODULE_OF = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +17,11 @@ from osong.ligands.prepared import PreparedLigand
 from osong.receptor.model import Receptor
 from osong.receptor.target import Target
 from osong.scoring.functions import ScoringFunction, scoring_function
+from osong.scoring.grid import CAP_KCAL, GridMaps, grid_energies
 from osong_kernels.cpu.terms import ligand_terms, receptor_terms
 from osong_kernels.physics.pair_terms import TERM_NAMES, cap
 
 __all__ = ["CAP_KCAL", "ExactScorer", "Score", "score", "score_pose"]
-
-CAP_KCAL = 1000.0
-"""Positive energies of an atom or a pair are bent to stay below this, as in Vina's final scores."""
 
 Float64 = npt.NDArray[np.float64]
 
@@ -67,7 +65,12 @@ class Score:
         )
 
 
-def score(target: Target, mol: Chem.Mol | PreparedLigand, scoring: str = "vina") -> Score:
+def score(
+    target: Target,
+    mol: Chem.Mol | PreparedLigand,
+    scoring: str = "vina",
+    method: str = "exact",
+) -> Score:
     """Score a pose where it is, without moving it.
 
     Parameters
@@ -79,14 +82,19 @@ def score(target: Target, mol: Chem.Mol | PreparedLigand, scoring: str = "vina")
         Or a prepared ligand, whose first conformer is scored.
     scoring
         ``"vina"`` or ``"vinardo"``.
+    method
+        ``"exact"``: pair by pair. ``"grid"``: from the maps that the search uses, to see what
+        their interpolation costs; it has no terms but ``grid``, and a wall around the box.
 
     Raises
     ------
     InputError
-        If the molecule has no 3D conformer.
+        If the molecule has no 3D conformer, or an argument is unknown.
     LigandError
         If the molecule cannot be typed.
     """
+    if method not in ("exact", "grid"):
+        raise InputError(f"method={method!r} is unknown: choose 'exact' or 'grid'")
     if isinstance(mol, PreparedLigand):
         ligand = mol
     else:
@@ -96,6 +104,8 @@ def score(target: Target, mol: Chem.Mol | PreparedLigand, scoring: str = "vina")
                 "dock it with osong.dock, or read it from a file with 3D coordinates"
             )
         ligand = pack_pose(mol)
+    if method == "grid":
+        return _grid_score(target, ligand, scoring_function(scoring))
     return score_pose(target, ligand, ligand.packed.coords[0], scoring_function(scoring))
 
 
@@ -173,7 +183,22 @@ def score_pose(
         torsion_count=packed.torsion_count,
         torsion_factor=factor,
         scoring=f.name,
-        atoms=_atom_table(ligand, energies, by_atom),
+        atoms=_atom_table(
+            ligand, energies, {name: by_atom[:, k] for k, name in enumerate(TERM_NAMES)}
+        ),
+    )
+
+
+def _grid_score(target: Target, ligand: PreparedLigand, f: ScoringFunction) -> Score:
+    exact = score_pose(target, ligand, ligand.packed.coords[0], f)
+    energies = grid_energies(GridMaps(target.receptor, target.box, f), ligand.packed)
+    inter = float(energies.sum())
+    return replace(
+        exact,
+        total=inter * exact.torsion_factor,
+        inter=inter,
+        terms={"grid": inter},
+        atoms=_atom_table(ligand, energies, {}),
     )
 
 
@@ -182,7 +207,10 @@ def _capped(terms: Float64) -> Float64:
     return np.array([cap(float(energy), CAP_KCAL)[0] for energy in terms.sum(axis=1)])
 
 
-def _atom_table(ligand: PreparedLigand, energies: Float64, by_atom: Float64) -> pd.DataFrame:
+def _atom_table(
+    ligand: PreparedLigand, energies: Float64, by_atom: dict[str, Float64]
+) -> pd.DataFrame:
+    """Return one row a scored atom; ``by_atom`` gives further columns by their names."""
     packed = ligand.packed
     mol = ligand.mol()
     index = packed.atom_index[: packed.n_scored].astype(int)
@@ -193,8 +221,7 @@ def _atom_table(ligand: PreparedLigand, energies: Float64, by_atom: Float64) -> 
             "element": [mol.GetAtomWithIdx(int(i)).GetSymbol() for i in index],
             "type": [ATOM_TYPES[t].name for t in packed.atom_type[: packed.n_scored]],
             "energy": energies,
+            **by_atom,
         }
     )
-    for k, name in enumerate(TERM_NAMES):
-        table[name] = by_atom[:, k]
     return table.sort_values("atom", ignore_index=True)

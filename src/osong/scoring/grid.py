@@ -13,16 +13,21 @@ import psutil
 
 from osong.box import Box
 from osong.errors import ResourceError
+from osong.ligands.packed import PackedLigand
 from osong.receptor.model import Receptor
 from osong.scoring.functions import ScoringFunction
 from osong_kernels.arguments import Field
 from osong_kernels.cpu.maps import build_maps
+from osong_kernels.reference.pose_energy import field_energy
 
-__all__ = ["SPACING_ANGSTROM", "WALL_KCAL_PER_ANGSTROM", "GridMaps"]
+__all__ = ["CAP_KCAL", "SPACING_ANGSTROM", "WALL_KCAL_PER_ANGSTROM", "GridMaps", "grid_energies"]
 
 SPACING_ANGSTROM: Final = 0.375
 WALL_KCAL_PER_ANGSTROM: Final = 20.0
 """Steep enough that no contact pays for leaving the box, mild enough for float32 line searches."""
+
+CAP_KCAL: Final = 1000.0
+"""Positive energies of an atom or a pair are bent to stay below this, as in Vina's final scores."""
 
 _MAX_POINTS: Final = 2**31 - 1  # cells of one map are addressed by int32 in the kernels
 
@@ -131,3 +136,21 @@ def _signatures(scoring: ScoringFunction) -> list[tuple[object, ...]]:
 
 def _edges(box: Box) -> str:
     return " x ".join(f"{edge:g}" for edge in box.size) + " A"
+
+
+def grid_energies(maps: GridMaps, packed: PackedLigand) -> npt.NDArray[np.float64]:
+    """Return the energy in the maps of each scored atom of a pose, (n_scored,), kcal/mol.
+
+    The pose is the ligand's first reference conformer; the interpolation is the reference one,
+    in float64.
+    """
+    types = packed.atom_type[: packed.n_scored]
+    maps.ensure(types.tolist())
+    n = packed.n_scored
+    energy = np.empty(n)
+    for i, (t, point) in enumerate(zip(types, packed.coords[0, :n], strict=True)):
+        value, _ = field_energy(
+            point[None].astype(np.float64), maps.map_of_type[[t]], maps.field(), CAP_KCAL
+        )
+        energy[i] = value
+    return energy

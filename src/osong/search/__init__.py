@@ -2,7 +2,8 @@
 
 from osong.search.docking import dock
 from osong.search.effort import EFFORTS, Effort
+from osong.search.minimize import minimize
 from osong.search.pose import Pose
 from osong.search.session import DockingSession
 
-__all__ = ["EFFORTS", "DockingSession", "Effort", "Pose", "dock"]
+__all__ = ["EFFORTS", "DockingSession", "Effort", "Pose", "dock", "minimize"]
