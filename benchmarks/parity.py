@@ -26,7 +26,13 @@ __all__ = ["SCORINGS", "add_arguments", "compare", "main", "summary"]
 
 SCORINGS = ("vina", "vinardo")
 _PARTS = ("total", "inter", "intra")
+_KINDS = {
+    "osong": "exact formula",
+    "rounded": "as Vina's table rounds",
+    "from_molecule": "exact formula, of the molecule",
+}
 _OUTLIER_KCAL = 0.01
+_GEOMETRY_KCAL = 0.005
 _JOBS_OF_A_PROCESS = 40
 
 
@@ -91,6 +97,7 @@ def compare(complex_: Complex, scoring: str, cache: Path) -> dict[str, Any]:
         "osong": [exact.total, exact.inter, exact.intra],
         "rounded": list(rounded),
         "from_molecule": [from_mol.total, from_mol.inter, from_mol.intra],
+        "is_own_pdbqt": given is None,
         "torsion_count": exact.torsion_count,
         "n_torsions": ligand.packed.n_torsions,
         "is_inside": bool(
@@ -122,13 +129,12 @@ def summary(rows: list[dict[str, Any]]) -> tuple[str, str]:
     lines = []
     for scoring in SCORINGS:
         chosen = [row for row in compared if row["scoring"] == scoring]
-        for kind, label in (("osong", "exact formula"), ("rounded", "as Vina's table rounds")):
-            for k, part in enumerate(_PARTS):
-                if not chosen:
-                    continue
-                d = Differences([row[kind][k] - row["vina"][k] for row in chosen])
+        for kind, label in _KINDS.items():
+            of_kind = [r for r in chosen if kind != "from_molecule" or r["is_own_pdbqt"]]
+            for k, part in enumerate(_PARTS if of_kind else ()):
+                d = Differences([row[kind][k] - row["vina"][k] for row in of_kind])
                 lines.append(
-                    [scoring, label, part, len(chosen), f"{d.percentile(50):.4f}",
+                    [scoring, label, part, len(of_kind), f"{d.percentile(50):.4f}",
                      f"{d.percentile(95):.4f}", f"{d.maximum:.4f}",
                      f"{100 * d.within(0.01):.1f} %", f"{100 * d.within(0.02):.1f} %"]
                 )  # fmt: skip
@@ -145,8 +151,24 @@ def _outliers(rows: list[dict[str, Any]], compared: list[dict[str, Any]]) -> str
     lines = [f"Compared: {len(compared)} poses. Left out: {len(left_out)}."]
     lines += sorted(failures)
     lines.append(f"With the rounding emulated, farther than {_OUTLIER_KCAL} kcal/mol from Vina:")
-    far = [f"- {_line(row)}" for row in compared if _is_far(row)]
-    return "\n".join(lines + (far or ["- none"]))
+    lines += [f"- {_line(row)}" for row in compared if _is_far(row)] or ["- none"]
+    lines.append(
+        f"The molecule by itself, farther than {_GEOMETRY_KCAL} kcal/mol from what Vina reads in "
+        "the PDBQT that Osong writes of it: Vina finds bonds by distance, and so none where the "
+        "crystal's is too long, or where the third atom of a ring is closer to both ends."
+    )
+    return "\n".join(lines + (_far_molecules(compared) or ["- none"]))
+
+
+def _far_molecules(compared: list[dict[str, Any]]) -> list[str]:
+    lines = []
+    for row in compared:
+        differences = [a - b for a, b in zip(row["from_molecule"], row["osong"], strict=True)]
+        if row["is_own_pdbqt"] and max(map(abs, differences)) > _GEOMETRY_KCAL:
+            parts = zip(_PARTS, differences, strict=True)
+            text = ", ".join(f"{part} {difference:+.3f}" for part, difference in parts)
+            lines.append(f"- {row['complex']} {row['scoring']}: {text}")
+    return lines
 
 
 def _is_far(row: dict[str, Any]) -> bool:

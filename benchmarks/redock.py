@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,8 +24,8 @@ from benchmarks.complexes import Complex, in_shard, read_complexes, receptor_pdb
 from benchmarks.pose_distance import heavy_atom_rmsd
 from benchmarks.redock_summary import write_summary
 from benchmarks.results import ResultFile
-from benchmarks.vina_peer import vina_score
 from osong import pack_pose, pdbqt_string
+from osong.errors import OsongError
 
 __all__ = ["PROGRAMS", "add_arguments", "choose", "main", "run_one"]
 
@@ -93,23 +94,18 @@ def run_one(complex_: Complex, program: str, args: argparse.Namespace) -> dict[s
     }
     try:
         result = _run_child(job, args.limit_s)
+        mols = [Chem.MolFromMolBlock(block, removeHs=False) for block in result.pop("mols")]
+        # Rescored by one program with one typing and torsion count, energies can be compared.
+        best = pdbqt_string(pack_pose(mols[0]))
+        rescored = _run_child(job | {"program": "rescore", "ligand": best}, args.limit_s)
+        rmsd = [round(heavy_atom_rmsd(mol, complex_.crystal), 3) for mol in mols]
     except subprocess.TimeoutExpired:
         return row | {"error": f"more than {args.limit_s} s"}
     except subprocess.CalledProcessError as error:
         return row | {"error": (error.stderr.strip().splitlines() or ["?"])[-1][:300]}
-    mols = [Chem.MolFromMolBlock(block, removeHs=False) for block in result.pop("mols")]
-    crystal = complex_.crystal
-    # Rescored by one program with one typing and torsion count, energies can be compared.
-    rescored = vina_score(receptor, pdbqt_string(pack_pose(mols[0])), complex_.box, args.scoring)
-    return (
-        row
-        | result
-        | {
-            "rmsd": [round(heavy_atom_rmsd(mol, crystal), 3) for mol in mols],
-            "rescored": {"total": rescored.total, "inter": rescored.inter, "intra": rescored.intra},
-            "n_heavy": crystal.GetNumHeavyAtoms(),
-        }
-    )
+    except (OsongError, ValueError) as error:
+        return row | {"error": f"{type(error).__name__}: {error}"}
+    return row | result | {"rmsd": rmsd, "rescored": rescored, "effort": args.effort}
 
 
 def _run_child(job: dict[str, Any], limit_s: int) -> dict[str, Any]:
@@ -128,8 +124,6 @@ def _run_child(job: dict[str, Any], limit_s: int) -> dict[str, Any]:
 
 
 def _one_thread() -> dict[str, str]:
-    import os
-
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
     return os.environ | dict.fromkeys(names, "1")
 

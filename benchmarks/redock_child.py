@@ -10,15 +10,16 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 from rdkit import Chem, rdBase
 
-from benchmarks.vina_peer import vina_session
+from benchmarks.vina_peer import vina_score, vina_session
 from osong import Box, DockingSession, LigandOptions, Target, prepare_ligand
 
-__all__ = ["dock_with_osong", "dock_with_vina", "main"]
+__all__ = ["dock_with_osong", "dock_with_vina", "main", "rescore"]
 
 T = TypeVar("T")
 _WARM_UP_SMILES = "CC(C)Cc1ccc(cc1)C(C)C(=O)O"
@@ -28,8 +29,8 @@ def main() -> None:
     """Do the job on standard input."""
     job = json.load(sys.stdin)
     with rdBase.BlockLogs():
-        program = dock_with_vina if job["program"] == "vina" else dock_with_osong
-        result = program(job)
+        programs = {"vina": dock_with_vina, "rescore": rescore}
+        result = programs.get(job["program"], dock_with_osong)(job)
     print("\n" + json.dumps(result))
 
 
@@ -107,6 +108,12 @@ def dock_with_vina(job: dict[str, Any]) -> dict[str, Any]:
         "mols": [Chem.MolToMolBlock(docked, confId=k) for k in range(n_kept)],
         "n_torsions": ligand.count("ENDBRANCH"),
     }
+
+
+def rescore(job: dict[str, Any]) -> dict[str, Any]:
+    """Return what Vina says of a pose; here, because Vina keeps the memory of its sessions."""
+    box = Box(center=tuple(job["center"]), size=tuple(job["size"]))
+    return asdict(vina_score(Path(job["receptor"]), job["ligand"], box, job["scoring"]))
 
 
 if __name__ == "__main__":

@@ -43,10 +43,12 @@ def test_parity_of_one_complex(shared_data: Path, tmp_path: Path) -> None:
 def test_a_difference_is_listed(tmp_path: Path) -> None:
     rows = [
         {"complex": "x", "scoring": "vina", "vina": [-7.0, -8.0, 0.0],
-         "osong": [-7.0, -8.0, 0.0], "rounded": [-7.1, -8.1, 0.0]},
+         "osong": [-7.0, -8.0, 0.0], "rounded": [-7.1, -8.1, 0.0],
+         "from_molecule": [-7.0, -8.5, 0.0], "is_own_pdbqt": True},
         {"complex": "y", "scoring": "vina", "vina_error": "unknown type"},
     ]  # fmt: skip
     table, outliers = summary(rows)
     assert "| vina | as Vina's table rounds | inter | 1 |" in table
     assert "- x vina total" in outliers
+    assert "- x vina: total +0.000, inter -0.500" in outliers
     assert "- y: Vina: unknown type" in outliers
