@@ -7,6 +7,7 @@ through ``Target.from_file``, each in a process of its own.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import subprocess
 import sys
@@ -51,7 +52,19 @@ def main(args: argparse.Namespace) -> None:
     """Run what has not been run, then print the table."""
     name = "nasty_docked" if args.dock else "nasty"
     results = ResultFile(args.out / f"{name}.jsonl", ("kind", "file"))
-    job = _job(args)
+    supervisor = Supervisor(_job(args), Publisher([]), threading.Event(), StartGate())
+    with contextlib.closing(supervisor):
+        _run_all(args, results, supervisor)
+    if not results.rows():
+        return
+    table = summary(results.rows())
+    print(table)
+    if args.write:
+        command = ["nasty", "--data", "../shared/data", *(["--dock"] if args.dock else [])]
+        write_table(Path("docs/accuracy.md"), "nasty", table, provenance(command))
+
+
+def _run_all(args: argparse.Namespace, results: ResultFile, supervisor: Supervisor) -> None:
     for kind in args.kinds:
         for path in sorted((args.data / "nasty" / kind).iterdir()):
             if args.only and path.name not in args.only:
@@ -60,17 +73,10 @@ def main(args: argparse.Namespace) -> None:
                 row = (
                     run_structure(path, args.structure_limit_s)
                     if kind == "pdb"
-                    else run_file(path, kind, job, args.n)
+                    else run_file(path, kind, supervisor, args.n)
                 )
                 results.add(row)
                 print(f"{kind}/{path.name}: {row['n']} in, {row['outcomes']}", flush=True)
-    if not results.rows():
-        return
-    table = summary(results.rows())
-    print(table)
-    if args.write:
-        command = ["nasty", "--data", "../shared/data", *(["--dock"] if args.dock else [])]
-        write_table(Path("docs/accuracy.md"), "nasty", table, provenance(command))
 
 
 def _job(args: argparse.Namespace) -> Job:
@@ -110,10 +116,9 @@ def _expectations(path: Path) -> Iterator[tuple[str, str]]:
             yield columns[0], f"{columns[1]}:{number}"
 
 
-def run_file(path: Path, kind: str, job: Job, n: int | None) -> Row:
+def run_file(path: Path, kind: str, supervisor: Supervisor, n: int | None) -> Row:
     """Return one row: how many records a file has, and what became of them."""
     row: Row = {"kind": kind, "file": path.name}
-    supervisor = Supervisor(job, Publisher([]), threading.Event(), StartGate())
     outcomes: Counter[str] = Counter()
     reasons: dict[str, str] = {}
     surprises = []
@@ -133,8 +138,6 @@ def run_file(path: Path, kind: str, job: Job, n: int | None) -> Row:
         outcomes["file refused"] += 1
         reasons["file refused"] = str(error)
         records += 1
-    finally:
-        supervisor.close()
     return row | {
         "n": records,
         "outcomes": dict(outcomes),
