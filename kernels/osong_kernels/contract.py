@@ -74,7 +74,7 @@ class Kernel:
     definition: Literal["loops", "properties"] = "loops"
 
 
-F4, F8, I4, U8 = ("float32",), ("float64",), ("int32",), ("uint64",)
+F4, F8, I4, I8, U8 = ("float32",), ("float64",), ("int32",), ("int64",), ("uint64",)
 _REAL: Final = ("float32", "float64")  # float32 in kernels, float64 in the reference
 
 BUNDLES: Final[dict[str, tuple[Array | Scalar, ...]]] = {
@@ -282,6 +282,17 @@ KERNELS: Final[tuple[Kernel, ...]] = (
             *_type_tables("n_types", F8),
             _WEIGHTS,
             Array("terms", ("n_pairs", "5"), F8, "kcal/mol", "out"),
+        ),
+    ),
+    Kernel(
+        "pick_distinct",
+        "distinct",
+        "Picks poses, best first, that differ from all picked before; returns their number.",
+        (
+            Array("coords", ("n_poses", "n_scored", "3"), F4, "angstrom"),
+            Array("order", ("n_ordered",), I8),
+            Scalar("min_rmsd", "angstrom"),
+            Array("chosen", ("n_wanted",), I8, direction="out"),
         ),
     ),
 )

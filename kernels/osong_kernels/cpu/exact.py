@@ -119,15 +119,20 @@ def _atom_energy(
 @inner
 def exact_energy(
     coords: Any, atom_type: Any, lists: Any, counts: Any, receptor: Any, weights: Any, limit: Any,
-    low: Any, high: Any, wall: Any, forces: Any, energy: Any,
+    low: Any, high: Any, wall: Any, is_idle: Any, forces: Any, energy: Any,
 ) -> None:  # fmt: skip
     """Fill ``energy`` (L,) and ``forces`` (n, 3, L) of all lanes; atoms outside the box hit a wall.
 
-    ``low`` and ``high`` (3,) float32 are the box's corners, ``wall`` kcal/mol per angstrom.
+    ``low`` and ``high`` (3,) float32 are the box's corners, ``wall`` kcal/mol per angstrom; lanes
+    where ``is_idle`` (L,) bool is set get zeros.
     """
     buffer = np.empty((4, N_LANES), np.float32)
     gradient = np.empty(3, np.float32)
     for lane in range(N_LANES):
+        energy[lane] = 0.0
+        forces[:, :, lane] = 0.0
+        if is_idle[lane]:
+            continue
         total = 0.0
         for i in range(coords.shape[0]):
             x, y, z = coords[i, 0, lane], coords[i, 1, lane], coords[i, 2, lane]

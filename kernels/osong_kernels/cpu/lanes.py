@@ -23,7 +23,16 @@ from numba.extending import intrinsic, models, register_model
 
 from osong_kernels.physics import ops
 
-__all__ = ["N_LANES", "any_lane", "broadcast", "gather_pairs", "inverse_square_root_guess", "lane_numbers", "load", "store"]
+__all__ = [
+    "N_LANES",
+    "any_lane",
+    "broadcast",
+    "gather_pairs",
+    "inverse_square_root_guess",
+    "lane_numbers",
+    "load",
+    "store",
+]
 
 N_LANES = 16
 """Chains that advance together; fixed, so that results do not depend on the vector width."""

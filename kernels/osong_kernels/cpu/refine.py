@@ -88,19 +88,22 @@ def refine_poses(
     reach = np.float32(weights.cutoff) + _MARGIN
     for first in range(0, len(genotypes), N_LANES):
         _read_lanes(topology, genotypes, conformers, first, state)
-        is_written = np.zeros(N_LANES, np.bool_)
+        # lanes beyond the last pose have nothing to do, like those that have converged
+        is_written = np.arange(N_LANES) >= len(genotypes) - first
         for tick in range(max_ticks):
             place_atoms(
                 state.trial, topology.segment_start, topology.parent, state.local, state.axis,
                 state.offset, frames, coords,
             )  # fmt: skip
             for lane in range(N_LANES):
+                if is_written[lane]:
+                    continue
                 if tick == 0 or _has_left(coords, listed, lane):
                     list_neighbours(coords, lane, receptor, reach, lists, counts)
                     listed[:, :, lane] = coords[:, :, lane]
             exact_energy(
                 coords, atom_type, lists, counts, receptor, weights, limit, low, high, wall,
-                forces, energy[0],
+                is_written, forces, energy[0],
             )  # fmt: skip
             total = load(energy, (0,)) + add_pair_energy(coords, pairs, weights, limit, forces)
             pull_back(

@@ -15,6 +15,7 @@ from osong.scoring.functions import ScoringFunction
 from osong.scoring.kernel_ligand import KernelLigand
 from osong.search.effort import Effort
 from osong_kernels.arguments import ChainState, Field, SearchRules
+from osong_kernels.cpu.distinct import pick_distinct
 from osong_kernels.cpu.lanes import N_LANES
 from osong_kernels.cpu.minimise import CURRENT_ENERGY, N_SCALARS
 from osong_kernels.cpu.search import run_chains, start_chains
@@ -180,15 +181,11 @@ def _distinct(states: Sequence[ChainState], n_wanted: int) -> list[Minimum]:
     genotype = np.concatenate([s.pool_genotype.reshape(-1, s.base.shape[0]) for s in states])
     conformer = np.concatenate([s.pool_conformer.reshape(-1) for s in states])
     coords = np.concatenate([s.pool_coords.reshape(-1, *s.local.shape[:2]) for s in states])
-    chosen: list[int] = []
-    for k in np.argsort(energy, kind="stable"):
-        if not np.isfinite(energy[k]) or len(chosen) == n_wanted:
-            break
-        difference = coords[chosen] - coords[k]
-        if chosen and np.sqrt((difference**2).sum(axis=2).mean(axis=1)).min() < _POOL_RMSD:
-            continue
-        chosen.append(int(k))
+    order = np.argsort(energy, kind="stable")
+    order = order[np.isfinite(energy[order])]
+    chosen = np.empty(n_wanted, np.int64)
+    n_chosen = pick_distinct(coords, order, _POOL_RMSD, chosen)
     return [
         Minimum(float(energy[k]), genotype[k].copy(), int(conformer[k]), coords[k].copy())
-        for k in chosen
+        for k in chosen[:n_chosen]
     ]
