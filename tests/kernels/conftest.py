@@ -16,10 +16,10 @@ if HERE not in sys.path:
     sys.path.append(HERE)  # for the helpers of these tests
 
 
-def _checked(kernel: Kernel, function: Callable[..., None]) -> Callable[..., None]:
-    def call(*arguments: Any) -> None:
+def _checked(kernel: Kernel, function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*arguments: Any) -> Any:
         assert mismatches(kernel, arguments) == []
-        function(*arguments)
+        return function(*arguments)
 
     return call
 
