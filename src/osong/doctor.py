@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
@@ -12,6 +13,8 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from osong.machine import usable_cores, usable_memory
 
@@ -164,7 +167,15 @@ def _optional(name: str, module: str, extra: str, purpose: str) -> Finding:
 
 def _pip_line(extra: str) -> str:
     """Return the command that adds an extra to the Python that runs this."""
-    return f"{sys.executable} -m pip install 'osong[{extra}]'"
+    return f"{sys.executable} -m pip install '{_source()}[{extra}]'"
+
+
+def _source() -> str:
+    """Return what pip calls this Osong: the checkout that it was installed from, or its name."""
+    origin = metadata.distribution("osong").read_text("direct_url.json")
+    url = urlsplit(json.loads(origin)["url"] if origin else "")
+    checkout = Path(url2pathname(url.path))
+    return str(checkout) if url.scheme == "file" and checkout.is_dir() else "osong"
 
 
 def _output(*command: str) -> str | None:

@@ -1,0 +1,74 @@
+"""The doctor: what it says of what is there and of what is not."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from osong import doctor
+
+
+class Distribution:
+    """Osong as pip leaves it."""
+
+    version = "0"
+
+    def __init__(self, url: str | None) -> None:
+        self.url = url
+
+    def read_text(self, name: str) -> str | None:
+        assert name == "direct_url.json"
+        return None if self.url is None else json.dumps({"url": self.url})
+
+
+def install_from(url: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make it look as if pip had installed Osong from somewhere."""
+    found = metadata.distribution
+    osong = Distribution(url)
+    monkeypatch.setattr(
+        metadata, "distribution", lambda name: osong if name == "osong" else found(name)
+    )
+
+
+@pytest.fixture
+def without_polars(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = doctor.find_spec
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None if name == "polars" else found(name))
+
+
+def polars() -> doctor.Finding:
+    return next(finding for finding in doctor.examine() if finding.topic == "polars")
+
+
+def test_missing_extra_comes_with_the_line_for_this_checkout(
+    without_polars: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    install_from(tmp_path.as_uri(), monkeypatch)
+    finding = polars()
+    assert finding.state == "optional"
+    assert re.fullmatch(rf"\S+ -m pip install '{tmp_path}\[polars\]'", finding.remedy)
+
+
+@pytest.mark.parametrize("url", [None, "file:///no/such/folder", "https://host/osong.whl"])
+def test_missing_extra_of_a_release_is_asked_for_by_name(
+    without_polars: None, monkeypatch: pytest.MonkeyPatch, url: str | None
+) -> None:
+    install_from(url, monkeypatch)
+    assert polars().remedy.endswith("-m pip install 'osong[polars]'")
+
+
+def test_missing_requirement_is_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    version = metadata.version
+
+    def no_rdkit(name: str) -> str:
+        if name == "rdkit":
+            raise metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(metadata, "version", no_rdkit)
+    finding = next(finding for finding in doctor.examine() if finding.topic == "rdkit")
+    assert (finding.state, finding.remedy) == ("missing", "pip install rdkit")
