@@ -24,7 +24,9 @@ def target() -> osong.Target:
     text = np.array(["X"] * n)
     receptor = Receptor(coords.astype(np.float32), types, np.zeros(n, np.float32), *([text] * 6))
     box = osong.Box(center=(0.0, 0.0, 0.0), size=(9.0, 9.0, 9.0))
-    return osong.Target(receptor=receptor, box=box, name="shell", report=PreparationReport(source="shell"))
+    return osong.Target(
+        receptor=receptor, box=box, name="shell", report=PreparationReport(source="shell")
+    )
 
 
 @pytest.fixture
