@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit-s", type=float, default=60.0, help="of one molecule")
     parser.add_argument("--structure-limit-s", type=float, default=300.0)
     parser.add_argument("--n", type=int, default=None, help="first so many records of a file")
+    parser.add_argument("--summary", action="store_true", help="run nothing, show the table")
     parser.add_argument("--dock", action="store_true", help="dock, too (effort fast, into 1yv3)")
 
 
@@ -52,6 +53,8 @@ def main(args: argparse.Namespace) -> None:
     """Run what has not been run, then print the table."""
     name = "nasty_docked" if args.dock else "nasty"
     results = ResultFile(args.out / f"{name}.jsonl", ("kind", "file"))
+    if args.summary:
+        args.kinds = []
     supervisor = Supervisor(_job(args), Publisher([]), threading.Event(), StartGate())
     with contextlib.closing(supervisor):
         _run_all(args, results, supervisor)

@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", nargs="*", default=[], help="names of complexes")
     parser.add_argument("--n", type=int, default=None, help="first so many complexes")
     parser.add_argument("--shard", default="1/1", help="i/n: every n-th complex")
+    parser.add_argument("--summary", action="store_true", help="run nothing, show the tables")
 
 
 def main(args: argparse.Namespace) -> None:
@@ -52,7 +53,7 @@ def main(args: argparse.Namespace) -> None:
         (complex_, scoring)
         for complex_ in complexes
         for scoring in args.scoring
-        if not results.has(complex=complex_.name, scoring=scoring)
+        if not (args.summary or results.has(complex=complex_.name, scoring=scoring))
     ]
     for row in _in_fresh_processes(left, args.out / "receptors"):
         results.add(row)
@@ -148,7 +149,8 @@ def _outliers(rows: list[dict[str, Any]], compared: list[dict[str, Any]]) -> str
         f"- {row['complex']}: {row.get('osong_error') or 'Vina: ' + row.get('vina_error', '?')}"
         for row in left_out
     }
-    lines = [f"Compared: {len(compared)} poses. Left out: {len(left_out)}."]
+    n_poses = len({row["complex"] for row in compared})
+    lines = [f"{n_poses} complexes compared, {len(failures)} left out."]
     lines += sorted(failures)
     lines.append(f"With the rounding emulated, farther than {_OUTLIER_KCAL} kcal/mol from Vina:")
     lines += [f"- {_line(row)}" for row in compared if _is_far(row)] or ["- none"]
