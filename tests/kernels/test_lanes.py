@@ -10,15 +10,8 @@ import numpy as np
 import pytest
 
 from osong_kernels.cpu import elementary  # noqa: F401  (gives lanes their exponential and sine)
-from osong_kernels.cpu.lanes import (
-    N_LANES,
-    any_lane,
-    broadcast,
-    gather_pairs,
-    lane_numbers,
-    load,
-    store,
-)
+from osong_kernels.cpu.lane_memory import gather_pairs, load, store
+from osong_kernels.cpu.lanes import N_LANES, any_lane, broadcast, lane_numbers
 from osong_kernels.physics import ops
 
 NAN, INF = float("nan"), float("inf")

@@ -186,6 +186,20 @@ def test_ticks_may_be_cut_into_calls(backend: SimpleNamespace, pocket: Field, na
     assert_same(whole, search(backend, pocket, name, (1,) * 300))
 
 
+def test_searches_may_take_turns(backend: SimpleNamespace, pocket: Field) -> None:
+    """Nothing of a search lives in a call's own memory, where another search would leave its."""
+    topology, pairs = ligand("flexible")
+    keys = [KEY, KEY + np.uint64(1)]
+    states = [make_state(topology) for _ in keys]
+    for key, state in zip(keys, states, strict=True):
+        backend.start_chains(topology, key, 0, LOW, HIGH, state)
+    for _ in range(100):
+        for key, state in zip(keys, states, strict=True):
+            backend.run_chains(topology, pairs, pocket, VINA, make_rules(), key, 0, 3, state)
+    for key, state in zip(keys, states, strict=True):
+        assert_same(search(backend, pocket, calls=(300,), key=key), state)
+
+
 @pytest.mark.parametrize("name", ["flexible", "rings"])
 def test_a_chain_does_not_depend_on_its_lane_or_its_group(
     backend: SimpleNamespace, pocket: Field, name: str

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from osong_kernels.compile import inner
-from osong_kernels.cpu.lanes import any_lane, broadcast, gather_pairs, load, store
+from osong_kernels.cpu.lane_memory import gather_pairs, load, store
+from osong_kernels.cpu.lanes import any_lane, broadcast
 from osong_kernels.physics.interpolation import trilinear
 from osong_kernels.physics.ops import floor_to_int, maximum, minimum, select, to_float
 from osong_kernels.physics.pair_terms import cap, pair_energy

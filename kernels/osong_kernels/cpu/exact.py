@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from osong_kernels.compile import inner
-from osong_kernels.cpu.lanes import N_LANES, any_lane, load, store
+from osong_kernels.cpu.lane_memory import load, store
+from osong_kernels.cpu.lanes import N_LANES, any_lane
 from osong_kernels.physics.ops import minimum
 from osong_kernels.physics.pair_terms import cap, pair_energy
 

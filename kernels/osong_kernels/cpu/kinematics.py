@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from osong_kernels.compile import inner
-from osong_kernels.cpu.lanes import load, store
+from osong_kernels.cpu.lane_memory import load, store
 from osong_kernels.physics.ops import sine_cosine
 from osong_kernels.physics.rotation import axis_matrix, matrix_from_quaternion
 

@@ -6,8 +6,8 @@ arithmetic on it is vector code by construction: one register on AVX-512, two on
 SSE or NEON, with the same result per lane on each width.
 
 Jitted code sees ``F32Lanes`` (floats), ``I32Lanes`` (indices) and ``MaskLanes`` (conditions) with
-``+ - * /``, comparisons, ``&``, the functions of ``physics.ops``, and the memory operations below.
-Scalars mix with lane vectors and are broadcast. These functions exist in jitted code only.
+``+ - * /``, comparisons, ``&`` and the functions of ``physics.ops``; ``lane_memory`` reads and
+writes them. Scalars mix with lane vectors and are broadcast. All of it exists in jitted code only.
 """
 
 from __future__ import annotations
@@ -27,18 +27,15 @@ __all__ = [
     "N_LANES",
     "any_lane",
     "broadcast",
-    "gather_pairs",
     "inverse_square_root_guess",
     "lane_numbers",
-    "load",
-    "store",
 ]
 
 N_LANES = 16
 """Chains that advance together; fixed, so that results do not depend on the vector width."""
 
-_FLOAT_VECTOR = ir.VectorType(ir.FloatType(), N_LANES)
-_INT_VECTOR = ir.VectorType(ir.IntType(32), N_LANES)
+FLOAT_VECTOR = ir.VectorType(ir.FloatType(), N_LANES)
+INT_VECTOR = ir.VectorType(ir.IntType(32), N_LANES)
 _MASK_VECTOR = ir.VectorType(ir.IntType(1), N_LANES)
 # 'contract' lets LLVM fuse multiply-adds; nothing may be reordered, so lanes stay reproducible.
 _FLAGS = ("contract", "nsz", "arcp")
@@ -64,7 +61,7 @@ class _Lanes(types.Type):
 F32Lanes = _Lanes("F32Lanes")
 I32Lanes = _Lanes("I32Lanes")
 MaskLanes = _Lanes("MaskLanes")
-_LLVM = {F32Lanes: _FLOAT_VECTOR, I32Lanes: _INT_VECTOR, MaskLanes: _MASK_VECTOR}
+_LLVM = {F32Lanes: FLOAT_VECTOR, I32Lanes: INT_VECTOR, MaskLanes: _MASK_VECTOR}
 
 
 @register_model(_Lanes)
@@ -80,7 +77,8 @@ def _splat(builder: Any, scalar: Any, vector_type: Any) -> Any:
     return builder.shuffle_vector(single, ir.Constant(vector_type, ir.Undefined), indices)
 
 
-def _as_vector(context: Any, builder: Any, value: Any, from_type: Any, lanes: Any) -> Any:
+def as_vector(context: Any, builder: Any, value: Any, from_type: Any, lanes: Any) -> Any:
+    """Return a value in every lane, or lanes as they are."""
     if from_type == lanes:
         return value
     scalar = types.float32 if lanes == F32Lanes else types.int32
@@ -108,8 +106,8 @@ def _binary(emit: dict[Any, Any], result: dict[Any, Any] | None = None) -> Any:
         returned = result[lanes] if result else lanes
 
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            x = _as_vector(context, builder, args[0], a, lanes)
-            y = _as_vector(context, builder, args[1], b, lanes)
+            x = as_vector(context, builder, args[0], a, lanes)
+            y = as_vector(context, builder, args[1], b, lanes)
             return emit[lanes](builder, x, y)
 
         return returned(a, b), codegen
@@ -199,8 +197,8 @@ def _select(typingctx: Any, condition: Any, a: Any, b: Any) -> Any:
     lanes = _operand_kind(a, b) or F32Lanes
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        x = _as_vector(context, builder, args[1], a, lanes)
-        y = _as_vector(context, builder, args[2], b, lanes)
+        x = as_vector(context, builder, args[1], a, lanes)
+        y = as_vector(context, builder, args[2], b, lanes)
         return builder.select(args[0], x, y)
 
     return lanes(condition, a, b), codegen
@@ -238,7 +236,7 @@ def _overload_neg(a: Any) -> Any:
 @intrinsic
 def _to_int(typingctx: Any, a: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.fptosi(args[0], _INT_VECTOR)
+        return builder.fptosi(args[0], INT_VECTOR)
 
     return I32Lanes(a), codegen
 
@@ -246,7 +244,7 @@ def _to_int(typingctx: Any, a: Any) -> Any:
 @intrinsic
 def _to_float(typingctx: Any, a: Any) -> Any:
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.sitofp(args[0], _FLOAT_VECTOR)
+        return builder.sitofp(args[0], FLOAT_VECTOR)
 
     return F32Lanes(a), codegen
 
@@ -256,9 +254,9 @@ def _exponent_bits(typingctx: Any, a: Any) -> Any:
     """Return 2**a as float for integer lanes: the exponent field, set directly."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        bias = _splat(builder, ir.Constant(ir.IntType(32), 127), _INT_VECTOR)
-        shift = _splat(builder, ir.Constant(ir.IntType(32), 23), _INT_VECTOR)
-        return builder.bitcast(builder.shl(builder.add(args[0], bias), shift), _FLOAT_VECTOR)
+        bias = _splat(builder, ir.Constant(ir.IntType(32), 127), INT_VECTOR)
+        shift = _splat(builder, ir.Constant(ir.IntType(32), 23), INT_VECTOR)
+        return builder.bitcast(builder.shl(builder.add(args[0], bias), shift), FLOAT_VECTOR)
 
     return F32Lanes(a), codegen
 
@@ -268,10 +266,10 @@ def inverse_square_root_guess(typingctx: Any, a: Any) -> Any:
     """Return 1 / sqrt(a) to 3 %, from the bits of the float: half the exponent, negated."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        magic = _splat(builder, ir.Constant(ir.IntType(32), 0x5F375A86), _INT_VECTOR)
-        one = _splat(builder, ir.Constant(ir.IntType(32), 1), _INT_VECTOR)
-        bits = builder.lshr(builder.bitcast(args[0], _INT_VECTOR), one)
-        return builder.bitcast(builder.sub(magic, bits), _FLOAT_VECTOR)
+        magic = _splat(builder, ir.Constant(ir.IntType(32), 0x5F375A86), INT_VECTOR)
+        one = _splat(builder, ir.Constant(ir.IntType(32), 1), INT_VECTOR)
+        bits = builder.lshr(builder.bitcast(args[0], INT_VECTOR), one)
+        return builder.bitcast(builder.sub(magic, bits), FLOAT_VECTOR)
 
     return F32Lanes(a), codegen
 
@@ -329,59 +327,12 @@ def _overload_power_of_two(a: Any) -> Any:
     return lambda a: np.float32(2.0) ** a
 
 
-# --- memory ---
-
-
-def _lane_pointer(context: Any, builder: Any, array_type: Any, array: Any, index: list[Any]) -> Any:
-    structure = context.make_array(array_type)(context, builder, array)
-    zero = context.get_constant(types.intp, 0)
-    pointer = cgutils.get_item_pointer(
-        context, builder, array_type, structure, [*index, zero], wraparound=False
-    )
-    vector = _FLOAT_VECTOR if array_type.dtype == types.float32 else _INT_VECTOR
-    return builder.bitcast(pointer, vector.as_pointer())
-
-
-def _index_values(context: Any, builder: Any, index_type: Any, index: Any) -> list[Any]:
-    parts = cgutils.unpack_tuple(builder, index, len(index_type))
-    return [
-        context.cast(builder, part, part_type, types.intp)
-        for part, part_type in zip(parts, index_type, strict=True)
-    ]
-
-
-@intrinsic
-def load(typingctx: Any, array: Any, index: Any) -> Any:
-    """Return the lanes ``array[index + (:,)]``; ``index`` is a tuple, the lane axis is last."""
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        parts = _index_values(context, builder, index, args[1])
-        pointer = _lane_pointer(context, builder, array, args[0], parts)
-        return builder.load(pointer, align=4)
-
-    return (F32Lanes if array.dtype == types.float32 else I32Lanes)(array, index), codegen
-
-
-@intrinsic
-def store(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
-    """Write lanes (or a scalar, broadcast) to ``array[index + (:,)]``."""
-    lanes = F32Lanes if array.dtype == types.float32 else I32Lanes
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        parts = _index_values(context, builder, index, args[1])
-        pointer = _lane_pointer(context, builder, array, args[0], parts)
-        builder.store(_as_vector(context, builder, args[2], value, lanes), pointer, align=4)
-        return context.get_dummy_value()
-
-    return types.none(array, index, value), codegen
-
-
 @intrinsic
 def broadcast(typingctx: Any, scalar: Any) -> Any:
     """Return a float lane vector with ``scalar`` in every lane."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _as_vector(context, builder, args[0], scalar, F32Lanes)
+        return as_vector(context, builder, args[0], scalar, F32Lanes)
 
     return F32Lanes(scalar), codegen
 
@@ -391,45 +342,9 @@ def lane_numbers(typingctx: Any) -> Any:
     """Return the float lane vector 0, 1, 2, ..."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return ir.Constant(_FLOAT_VECTOR, [float(lane) for lane in range(N_LANES)])
+        return ir.Constant(FLOAT_VECTOR, [float(lane) for lane in range(N_LANES)])
 
     return F32Lanes(), codegen
-
-
-@intrinsic
-def gather_pairs(typingctx: Any, array: Any, offset: Any, indices: Any) -> Any:
-    """Return ``(array[k], array[k + 1])`` lane by lane, ``k = offset + indices``, flat float32.
-
-    One 64-bit load a lane brings both neighbours: on Zen 4 that is four times fewer operations
-    than two hardware gathers of 16 floats (some 80 micro-operations each).
-    """
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        structure = context.make_array(array)(context, builder, args[0])
-        start = builder.gep(structure.data, [context.cast(builder, args[1], offset, types.intp)])
-        low, high = _load_pairs(builder, start, args[2])
-        return context.make_tuple(builder, signature.return_type, (low, high))
-
-    return types.UniTuple(F32Lanes, 2)(array, offset, indices), codegen
-
-
-def _load_pairs(builder: Any, start: Any, indices: Any) -> tuple[Any, Any]:
-    pair = ir.IntType(64)
-    pairs_type = ir.VectorType(pair, N_LANES)
-    pairs: Any = ir.Constant(pairs_type, ir.Undefined)
-    for lane in range(N_LANES):
-        where = ir.Constant(ir.IntType(32), lane)
-        index = builder.sext(builder.extract_element(indices, where), ir.IntType(64))
-        pointer = builder.bitcast(builder.gep(start, [index]), pair.as_pointer())
-        pairs = builder.insert_element(pairs, builder.load(pointer, align=4), where)
-    floats = builder.bitcast(pairs, ir.VectorType(ir.FloatType(), 2 * N_LANES))
-    unused = ir.Constant(floats.type, ir.Undefined)
-    masks = (
-        ir.Constant(ir.VectorType(ir.IntType(32), N_LANES), list(range(first, 2 * N_LANES, 2)))
-        for first in (0, 1)
-    )
-    low, high = (builder.shuffle_vector(floats, unused, mask) for mask in masks)
-    return low, high
 
 
 @intrinsic

@@ -8,7 +8,8 @@ import numpy as np
 
 from osong_kernels.compile import inner, kernel
 from osong_kernels.cpu import elementary  # noqa: F401  (gives lanes their exponential)
-from osong_kernels.cpu.lanes import N_LANES, lane_numbers, load, store
+from osong_kernels.cpu.lane_memory import load, store
+from osong_kernels.cpu.lanes import N_LANES, lane_numbers
 from osong_kernels.physics.pair_terms import pair_energy
 
 __all__ = ["build_maps"]

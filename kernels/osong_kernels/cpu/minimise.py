@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from osong_kernels.compile import inner
-from osong_kernels.cpu.lanes import broadcast, load, store
+from osong_kernels.cpu.lane_memory import load, store
+from osong_kernels.cpu.lanes import broadcast
 from osong_kernels.physics.ops import absolute, maximum, minimum, select
 from osong_kernels.physics.rotation import (
     multiply_quaternions,

@@ -10,7 +10,8 @@ from osong_kernels.compile import kernel
 from osong_kernels.cpu import elementary  # noqa: F401  (gives lanes their exponential and sine)
 from osong_kernels.cpu.energy import add_pair_energy, field_energy
 from osong_kernels.cpu.kinematics import place_atoms, pull_back
-from osong_kernels.cpu.lanes import N_LANES, store
+from osong_kernels.cpu.lane_memory import store
+from osong_kernels.cpu.lanes import N_LANES
 
 __all__ = ["pose_energy"]
 

@@ -12,7 +12,8 @@ from osong_kernels.cpu.chains import restart, set_conformer
 from osong_kernels.cpu.energy import add_pair_energy
 from osong_kernels.cpu.exact import exact_energy, list_neighbours
 from osong_kernels.cpu.kinematics import place_atoms, pull_back
-from osong_kernels.cpu.lanes import N_LANES, load
+from osong_kernels.cpu.lane_memory import load
+from osong_kernels.cpu.lanes import N_LANES
 from osong_kernels.cpu.minimise import CURRENT_ENERGY, DONE, advance_lanes, fill_trials
 
 __all__ = ["refine_poses"]

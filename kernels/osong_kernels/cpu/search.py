@@ -12,7 +12,8 @@ from osong_kernels.cpu import elementary  # noqa: F401  (gives lanes their expon
 from osong_kernels.cpu.chains import restart, set_conformer
 from osong_kernels.cpu.energy import add_pair_energy, field_energy
 from osong_kernels.cpu.kinematics import place_atoms, pull_back
-from osong_kernels.cpu.lanes import N_LANES, load, store
+from osong_kernels.cpu.lane_memory import load, store
+from osong_kernels.cpu.lanes import N_LANES
 from osong_kernels.cpu.minimise import (
     BASE_ENERGY,
     CURRENT_ENERGY,
