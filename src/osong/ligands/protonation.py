@@ -15,6 +15,9 @@ __all__ = ["protonation_states"]
 _ORDINARY_ACID_PKA = 9.0
 """Above this pH the answer of dimorphite-dl for phenols and ring N-H is left as it is."""
 
+_SECOND_AMINE_PKA = 7.0
+"""From this pH on, one of two amines two carbons apart is neutral."""
+
 
 @cache
 def _protonate_smiles() -> Callable[..., list[str]]:
@@ -51,6 +54,7 @@ def protonation_states(mol: Chem.Mol, ph: float, max_states: int) -> tuple[list[
             state = Chem.MolFromSmiles(answer)
             if state is not None and _same_skeleton(state, mol):
                 state = _without_overstated_acids(state, ph)
+                state = _without_neighbouring_cations(state, ph)
                 states.setdefault(Chem.MolToSmiles(state), state)
     if not states:
         return [mol], "protonation failed: state kept as drawn"
@@ -97,6 +101,45 @@ def _without_overstated_acids(mol: Chem.Mol, ph: float) -> Chem.Mol:
     # Through SMILES: what depends on the hydrogens (possible stereochemistry) is found anew.
     repaired = Chem.MolFromSmiles(Chem.MolToSmiles(fixed)) if changed else None
     return mol if repaired is None else repaired
+
+
+def _without_neighbouring_cations(mol: Chem.Mol, ph: float) -> Chem.Mol:
+    """Take one proton from two amines that are two carbons apart, where dimorphite-dl gave both.
+
+    It looks at each site by itself, but the first charge makes the second hard to bear: the
+    second pKa of piperazine is 5.6, that of ethylenediamine 6.9 (CRC Handbook of Chemistry and
+    Physics). The amine with fewer electron-drawing neighbours keeps its proton.
+    """
+    if ph < _SECOND_AMINE_PKA:
+        return mol
+    lost: set[int] = set()
+    for match in sorted(mol.GetSubstructMatches(_neighbouring_amines())):
+        pair = (match[0], match[-1])
+        if not lost.intersection(pair):
+            lost.add(max(pair, key=lambda k: _reluctance(mol, k)))
+    if not lost:
+        return mol
+    fixed = Chem.RWMol(mol)
+    for k in lost:
+        atom = fixed.GetAtomWithIdx(k)
+        atom.SetFormalCharge(0)
+        atom.SetNumExplicitHs(max(0, atom.GetNumExplicitHs() - 1))
+    repaired = Chem.MolFromSmiles(Chem.MolToSmiles(fixed))
+    return mol if repaired is None else repaired
+
+
+@cache
+def _neighbouring_amines() -> Chem.Mol:
+    return Chem.MolFromSmarts("[NX4+;!H0]-[CX4]-[CX4]-[NX4+;!H0]")
+
+
+def _reluctance(mol: Chem.Mol, k: int) -> tuple[int, int, int]:
+    """Return how badly an amine bears a proton; the last entry breaks ties by the graph alone."""
+    atom = mol.GetAtomWithIdx(k)
+    second = [n for c in atom.GetNeighbors() for n in c.GetNeighbors() if n.GetIdx() != k]
+    drawing = sum(n.GetIsAromatic() or n.GetAtomicNum() not in (1, 6) for n in second)
+    unsaturated = sum(n.GetHybridization() != Chem.HybridizationType.SP3 for n in second)
+    return drawing, unsaturated, list(Chem.CanonicalRankAtoms(mol))[k]
 
 
 def _count(mol: Chem.Mol, atoms: set[int], numbers: tuple[int, ...]) -> int:

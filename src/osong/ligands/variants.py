@@ -115,9 +115,18 @@ def _unassigned(mol: Chem.Mol) -> list[Chem.StereoInfo]:
             is_amine = atom.GetAtomicNum() == 7 and atom.GetTotalNumHs(includeNeighbors=True) > 0
             if not is_amine and info.centeredOn not in decided:
                 found.append(info)
-        elif info.type == Chem.StereoType.Bond_Double:
+        elif info.type == Chem.StereoType.Bond_Double and all(_ends(mol, info)):
             found.append(info)
     return found
+
+
+def _ends(mol: Chem.Mol, info: Chem.StereoInfo) -> list[list[int]]:
+    """Return the atoms attached to each end of a double bond, its own and hydrogens left out.
+
+    An imine N-H has none: like an amine's, its hydrogen is too quick for isomers to exist.
+    """
+    around = list(info.controllingAtoms)
+    return [[k for k in pair if k < mol.GetNumAtoms()] for pair in (around[:2], around[2:])]
 
 
 def _decided_bridgeheads(mol: Chem.Mol) -> set[int]:
@@ -160,9 +169,8 @@ def _with_stereo(mol: Chem.Mol, centres: list[Chem.StereoInfo], choice: int) -> 
             )
         else:
             bond = isomer.GetBondWithIdx(info.centeredOn)
-            around = list(info.controllingAtoms)
-            ends = [[k for k in pair if k < mol.GetNumAtoms()] for pair in (around[:2], around[2:])]
-            bond.SetStereoAtoms(ends[0][0], ends[1][0])
+            first, second = _ends(mol, info)
+            bond.SetStereoAtoms(first[0], second[0])
             bond.SetStereo(Chem.BondStereo.STEREOCIS if bit else Chem.BondStereo.STEREOTRANS)
     # Twice through SMILES: centres that turn out not to be any lose their marks.
     return Chem.MolToSmiles(Chem.MolFromSmiles(Chem.MolToSmiles(isomer)))
