@@ -190,6 +190,9 @@ def test_tautomers_are_an_option() -> None:
         ("CCN(C)C(C)C", 1),  # the protonated amine turns over
         ("CC1(C)C2CCC1(C)C(=O)C2", 2),  # camphor: one bridgehead decides the other
         ("C1C2CC3CC1CC(C2)C3", 1),
+        ("CC(=N)OC", 1),  # an imine's own hydrogen makes no isomers
+        ("N=C1CCCCC1C", 2),
+        ("CC(=NO)CC", 2),
     ],
 )
 def test_unassigned_stereochemistry_is_enumerated(smiles: str, n: int) -> None:
