@@ -42,7 +42,7 @@ def pack_given_geometry(mol: Chem.Mol, origin: Origin, notes: list[str]) -> Prep
     coords = complete.GetConformer().GetPositions()[order]
     renumbered = mol_from_explicit_smiles(smiles)
     key = ligand_key(input_smiles(renumbered), coords)
-    packed, type_notes = pack_molecule(renumbered, coords[None], key)
+    packed, type_notes = pack_molecule(renumbered, coords[None], key, bonds_by_distance=True)
     return PreparedLigand(
         name=origin.name,
         smiles=smiles,

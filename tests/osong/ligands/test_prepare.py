@@ -14,7 +14,15 @@ from rdkit import Chem
 from rdkit.Chem import rdDistGeom, rdMolTransforms
 
 from osong.errors import LigandError
-from osong.ligands import STAGES, LigandOptions, PreparedLigand, pack_pose, prepare_ligand
+from osong.ligands import (
+    STAGES,
+    LigandOptions,
+    PreparedLigand,
+    pack_pdbqt,
+    pack_pose,
+    pdbqt_string,
+    prepare_ligand,
+)
 
 DRUGS = (
     "CC(=O)Oc1ccccc1C(=O)O",
@@ -245,8 +253,39 @@ def test_conformers_share_their_bond_lengths() -> None:
 
 def test_impossible_geometry_fails_at_embedding() -> None:
     with pytest.raises(LigandError) as caught:
-        prepare_ligand("C[C@]12CC[C@H]3[C@@H](CCC4=CC(=O)CC[C@@]34C)[C@@H]1CC[C@@H]2O")
+        # camphor with one bridgehead turned inside out
+        prepare_ligand("CC1(C)[C@H]2CC[C@@]1(C)C(=O)C2")
     assert caught.value.stage == "embed"
+
+
+@pytest.mark.parametrize(
+    ("smiles", "charge"),
+    [
+        ("C1CNCCN1", 1),  # piperazine: second pKa 5.6
+        ("CN1CCN(Cc2ccccc2)CC1", 1),
+        ("NCCN", 1),  # ethylenediamine: second pKa 6.9
+        ("NCCCN", 2),  # propylenediamine: second pKa 8.9
+        ("NCCNCCN", 2),  # the two ends
+    ],
+)
+def test_neighbouring_amines_share_a_proton(smiles: str, charge: int) -> None:
+    (ligand,) = prepare_ligand(smiles)
+    assert Chem.GetFormalCharge(ligand.mol()) == charge
+
+
+@pytest.mark.parametrize("smiles", ["N=Cc1ccccc1", "CC(=N)C=C", "N=C1CCCC(C)C1"])
+def test_imines_with_hydrogen_are_prepared(smiles: str) -> None:
+    assert prepare_ligand(smiles)
+
+
+@pytest.mark.parametrize("smiles", ["C1OC1CO", "CC1CC1N", "CC1NC1C"])
+def test_pose_with_a_ring_of_three_is_typed_as_its_pdbqt(smiles: str) -> None:
+    posed = pack_pose(_with_geometry(smiles))
+    read = pack_pdbqt(pdbqt_string(posed))
+    n = posed.packed.n_scored
+    types = posed.packed.atom_type[np.argsort(posed.packed.atom_index[:n])]
+    assert sorted(types.tolist()) == sorted(read.packed.atom_type[:n].tolist())
+    assert posed.packed.torsion_count == read.packed.torsion_count
 
 
 def _with_geometry(smiles: str) -> Chem.Mol:
