@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rdkit import Chem, rdBase
 
 from osong.errors import LigandError
@@ -73,7 +75,7 @@ def _canonical(mol: Chem.Mol) -> Chem.Mol:
 def _prepare_variants(
     variants: list[Variant], origin: Origin, notes: list[str], options: LigandOptions
 ) -> list[PreparedLigand]:
-    """Embed and pack each state; those without a geometry fail only where all do."""
+    """Embed and pack each state; those without a geometry are left out, and a note says so."""
     prepared: list[PreparedLigand] = []
     failure: LigandError | None = None
     for variant in variants:
@@ -87,7 +89,11 @@ def _prepare_variants(
         prepared.append(ligand)
     if not prepared:
         raise failure or LigandError("no state to dock", stage="stereo")
-    return prepared
+    n_lost = len(variants) - len(prepared)
+    if not n_lost:
+        return prepared
+    note = f"{n_lost} of {len(variants)} states left out: no 3D geometry"
+    return [replace(ligand, notes=(*ligand.notes, note)) for ligand in prepared]
 
 
 def _prepare_variant(

@@ -23,6 +23,7 @@ from osong.ligands import (
     pdbqt_string,
     prepare_ligand,
 )
+from osong.ligands.embedding import embed
 
 DRUGS = (
     "CC(=O)Oc1ccccc1C(=O)O",
@@ -208,6 +209,21 @@ def test_unassigned_stereochemistry_is_enumerated(smiles: str, n: int) -> None:
     assert len(ligands) == n
     assert len({ligand.packed.key for ligand in ligands}) == n
     assert all(("unassigned" in " ".join(ligand.notes)) == (n > 1) for ligand in ligands)
+
+
+def test_isomers_without_a_geometry_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = prepare_ligand("CC(O)C(F)Cl")
+    lost = whole[0].packed.key
+
+    def embed_all_but_one(mol: Chem.Mol, key: bytes, options: LigandOptions) -> np.ndarray:
+        if key == lost:
+            raise LigandError("impossible", stage="embed")
+        return embed(mol, key, options)
+
+    monkeypatch.setattr("osong.ligands.prepare.embed", embed_all_but_one)
+    ligands = prepare_ligand("CC(O)C(F)Cl")
+    assert [ligand.packed.key for ligand in ligands] == [v.packed.key for v in whole[1:]]
+    assert all("1 of 4 states left out: no 3D geometry" in ligand.notes for ligand in ligands)
 
 
 def _methyl_torsion(mol: Chem.Mol) -> float:
