@@ -14,6 +14,7 @@ import psutil
 from osong.box import Box
 from osong.errors import ResourceError
 from osong.ligands.packed import PackedLigand
+from osong.machine import usable_memory
 from osong.receptor.model import Receptor
 from osong.scoring.functions import ScoringFunction
 from osong_kernels.arguments import Field
@@ -79,7 +80,7 @@ class GridMaps:
                 f"{_MAX_POINTS:,} that can be addressed: dock into several smaller boxes"
             )
         needed = self.n_points * len(self._rows) * 4
-        free = psutil.virtual_memory().available
+        free = min(psutil.virtual_memory().available, usable_memory())
         if needed > free:
             raise ResourceError(
                 f"grid maps of a box of {_edges(box)} need {needed / 2**30:.1f} GiB and "

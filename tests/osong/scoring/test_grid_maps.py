@@ -77,8 +77,18 @@ def test_maps_do_not_depend_on_what_was_built_before(receptor: Receptor) -> None
 
 
 def test_box_too_large_for_memory(receptor: Receptor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=2**20))
+    monkeypatch.setattr(
+        psutil, "virtual_memory", lambda: SimpleNamespace(available=2**20, total=2**40)
+    )
     with pytest.raises(ResourceError, match=r"20 x 20 x 20 A need .* GiB .* free.*smaller"):
+        GridMaps(receptor, Box((0, 0, 0), (20, 20, 20)), scoring_function("vina"))
+
+
+def test_box_too_large_for_the_jobs_share(
+    receptor: Receptor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("osong.scoring.grid.usable_memory", lambda: 2**20)
+    with pytest.raises(ResourceError, match=r"20 x 20 x 20 A need"):
         GridMaps(receptor, Box((0, 0, 0), (20, 20, 20)), scoring_function("vina"))
 
 

@@ -206,7 +206,9 @@ def test_ligand_too_large_for_the_box(egfr: osong.Target) -> None:
 
 
 def test_box_too_large_for_memory(egfr: osong.Target, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=2**24))
+    monkeypatch.setattr(
+        psutil, "virtual_memory", lambda: SimpleNamespace(available=2**24, total=2**40)
+    )
     huge = osong.Target(egfr.receptor, osong.Box(egfr.box.center, (90.0, 90.0, 90.0)), "huge")
     with pytest.raises(ResourceError, match=r"90 x 90 x 90 A need .* GiB"):
         osong.dock(huge, "CCO", effort="fast")
