@@ -200,6 +200,18 @@ def test_disk_that_cannot_hold_the_results_is_refused_before_docking(tmp_path, m
     assert read_calls(calls) == []
 
 
+def test_only_files_of_the_library_need_space(tmp_path, monkeypatch):
+    nested = tmp_path / "library" / "raw"
+    nested.mkdir(parents=True)
+    (nested / "trajectory.bin").write_bytes(b" " * 2_000_000)
+    (tmp_path / "library" / "a.smi").write_text("C methane\n")
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(
+        "osong_workflows.create.shutil.disk_usage", lambda path: usage._replace(free=1_000_000)
+    )
+    assert fake_screen(tmp_path / "library", tmp_path / "run").status().n_ok == 1
+
+
 def test_missing_input_is_told(tmp_path):
     campaign = fake_screen(molecules(10), tmp_path / "run")
     part_paths(campaign)[0].unlink()

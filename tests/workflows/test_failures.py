@@ -92,12 +92,19 @@ def test_a_run_of_deaths_stops_the_campaign(tmp_path, monkeypatch):
     assert reopen(tmp_path / "run").status().n_ok == 4
 
 
-def test_memory_hog_is_a_row(tmp_path):
+def test_memory_hog_is_a_row(tmp_path, calls):
     campaign = fake_screen(
         [*molecules(2), ("BIG", "big")], tmp_path / "run", memory_per_worker=250 * 2**20
     )
     rows = per_ligand(campaign)
     assert (rows["big"]["stage"], rows["big"]["reason"]) == ("memory", "needed more than 250 MiB")
+    assert read_calls(calls) == [0, 1, 2, 2], "earlier molecules may have filled the process"
+
+
+def test_modules_of_the_working_folder_are_not_imported(tmp_path, monkeypatch):
+    (tmp_path / "queue.py").write_text("raise RuntimeError('the wrong queue')\n")
+    monkeypatch.chdir(tmp_path)
+    assert fake_screen(molecules(2), tmp_path / "run").status().n_ok == 2
 
 
 def test_what_all_molecules_need_ends_the_run(tmp_path, capfd):

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from osong.errors import CampaignError
 from osong.library import Record
 from osong_workflows import staging
+from osong_workflows.folder import CampaignFolder
+from osong_workflows.parts import find_parts
 from osong_workflows.plan import choose_chunk_size, chunk_records, read_plan
 from osong_workflows.settings import CampaignSettings, read_settings
 from osong_workflows.staging import library_digest, read_staged, stage_library
@@ -145,6 +147,16 @@ def test_chunk_keys_depend_on_all_that_matters(tmp_path):
     assert not set(base) & set(
         keys("e", library, chunk_size=2, target=FakeTarget(key=b"another target.."))
     )
+
+
+def test_parts_of_more_than_a_million_chunks_are_found(tmp_path):
+    plan = fake_screen(molecules(2), tmp_path / "run", chunk_size=1).plan
+    chunk = plan.chunks[0].model_copy(update={"index": 1_000_000})
+    folder = CampaignFolder.at(tmp_path / "run")
+    part = folder.parts / f"1000000-{chunk.key[:16]}-{'0' * 32}.parquet"
+    part.touch()
+    plan = plan.model_copy(update={"chunks": (chunk,)})
+    assert find_parts(folder, plan) == {1_000_000: part}
 
 
 def test_damaged_plan_is_one_line(tmp_path):

@@ -121,6 +121,18 @@ def test_another_prepared_library_is_refused(tmp_path):
         reader.read(Record(0, "a", "b", "prepared", "hash:0"))
 
 
+def test_damaged_prepared_library_is_no_molecules_fault(tmp_path):
+    records = read_records(["CCO", "CCN", "CCC"])
+    library = write_prepared(tmp_path, (prepared(record) for record in records))
+    shard = tmp_path / library.shards[0].file
+    shard.write_bytes(shard.read_bytes()[:-100])
+    reader = PreparedReader(str(tmp_path))
+    for position in (0, 1, 2):
+        data = f"{library.content_hash}:{position}"
+        with pytest.raises(osong.errors.CampaignError, match=shard.name):
+            reader.read(Record(position, "a", "b", "prepared", data))
+
+
 def test_another_target_file_is_refused(target, tmp_path):
     from osong_workflows.settings import CampaignSettings
 

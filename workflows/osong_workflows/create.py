@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from osong.atom_types import ATOM_TYPES
 from osong.errors import CampaignError, InputError, ResourceError
 from osong.library import Record, is_prepared, read_records
+from osong.library.reader import library_files
 from osong.machine import usable_cores
 from osong_workflows.folder import CampaignFolder, full_disk, write_atomically
 from osong_workflows.plan import Plan, make_plan, read_plan
@@ -116,7 +117,9 @@ def finish_planning(folder: CampaignFolder, settings: CampaignSettings, workers:
     records = _open_library(settings.library, settings)
     box = Target.load(folder.target).box
     with folder.locked():
-        _plan(folder, settings, records, workers, None, box)
+        # Another process may have been faster.
+        if not folder.plan.exists():
+            _plan(folder, settings, records, workers, None, box)
 
 
 def _plan(
@@ -214,8 +217,7 @@ def _check_space(folder: CampaignFolder, library: object) -> None:
     source = Path(library).expanduser()
     if is_prepared(source):
         return
-    files = [source] if source.is_file() else list(source.rglob("*"))
-    needed = sum(path.stat().st_size for path in files if path.is_file())
+    needed = sum(path.stat().st_size for path in library_files(source))
     existing = next(path for path in (folder.path, *folder.path.parents) if path.exists())
     free = math.inf
     with contextlib.suppress(OSError):

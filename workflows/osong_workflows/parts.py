@@ -79,7 +79,7 @@ where or by how many workers it was made."""
 
 LEDGER_COLUMNS: Final = tuple(name for name in PART_SCHEMA.names if name != "poses")
 
-_NAME: Final = re.compile(r"(\d{6})-([0-9a-f]{16})-([0-9a-f]{32})\.parquet")
+_NAME: Final = re.compile(r"(\d{6,})-([0-9a-f]{16})-([0-9a-f]{32})\.parquet")
 _ROWS_PER_GROUP: Final = 256
 """Rows held in memory before they go to the file: some megabytes."""
 

@@ -77,4 +77,9 @@ class PreparedReader:
         if position != self._next_position:
             self._molecules = read_prepared(self._folder, position)
         self._next_position = position + 1
-        return next(self._molecules)
+        try:
+            return next(self._molecules)
+        except InputError as error:
+            self._next_position = -1
+            # A shard is at fault, not the molecule: a row that says so could never be mended.
+            raise CampaignError(f"{error}; the campaign needs the library it began with") from error

@@ -225,7 +225,8 @@ class Supervisor:
                 raise _Died("time", f"took longer than {limit_s:g} s", may_be_chance=False)
             if memory_limit and self._resident_bytes() > memory_limit:
                 reason = f"needed more than {memory_limit / 2**20:.0f} MiB"
-                raise _Died("memory", reason, may_be_chance=False)
+                # What earlier molecules left behind counts too: a fresh process tells.
+                raise _Died("memory", reason, may_be_chance=True)
 
     def _check_stop(self) -> None:
         if self._stop.is_set():
@@ -274,7 +275,8 @@ def _spawn(pipe: int) -> tuple[IO[bytes], subprocess.Popen[bytes]]:
         # Append mode: after a truncation the process goes on at the new end.
         messages = tempfile.TemporaryFile("a+b")  # noqa: SIM115 (closed by the supervisor)
         process = subprocess.Popen(
-            [sys.executable, "-m", "osong_workflows.child", str(pipe)],
+            # -P: a file queue.py in the folder where the user happens to be is not imported.
+            [sys.executable, "-P", "-m", "osong_workflows.child", str(pipe)],
             pass_fds=[pipe],
             stdin=subprocess.DEVNULL,
             stdout=messages,
