@@ -38,7 +38,6 @@ _REQUIRED: Final = (
 _OPTIONAL: Final = (
     ("pdbfixer", "pdbfixer", "receptor", "missing atoms of raw crystal structures"),
     ("propka", "propka", "receptor", "protonation of receptors at a pH"),
-    ("meeko", "meeko", "receptor", "AutoDock types of receptors"),
     ("dockstring", "dockstring", "dockstring", "receptors by name, such as EGFR"),
     ("duckdb", "duckdb", "duckdb", "SQL over results"),
     ("polars", "polars", "polars", "results as polars tables"),
