@@ -142,6 +142,7 @@ def _check(tree: PdbqtTree, open_branches: list[int]) -> None:
     if len(open_branches) > 1:
         raise LigandError("PDBQT ends within a BRANCH", stage="read")
     segment_of = dict(zip(tree.serial, tree.segment, strict=True))
+    position_of = dict(zip(tree.serial, tree.position, strict=True))
     if len(segment_of) < len(tree.serial):
         raise LigandError("PDBQT uses an atom number twice", stage="read")
     for child in range(1, len(tree.parent)):
@@ -151,6 +152,10 @@ def _check(tree: PdbqtTree, open_branches: list[int]) -> None:
                 f"PDBQT: BRANCH {inner} {outer} does not join an atom of its parent to one of its "
                 "own",
                 stage="read",
+            )
+        if position_of[inner] == position_of[outer]:
+            raise LigandError(
+                f"PDBQT: the atoms of BRANCH {inner} {outer} lie at the same place", stage="read"
             )
 
 

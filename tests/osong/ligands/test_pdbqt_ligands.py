@@ -85,6 +85,8 @@ GOOD = pdbqt_string(pack_pose(_mol("CCCO")))
         ("BEGIN_RES ARG A 8\n" + GOOD, "flexible residue"),
         ("\n".join(line[:34] + "     nan" + line[42:] if line.startswith("ATOM") else line
                    for line in GOOD.splitlines()), "line"),
+        ("\n".join(line[:30] + 3 * "   0.000" + line[54:] if line.startswith("ATOM") else line
+                   for line in GOOD.splitlines()), "same place"),
     ],
 )  # fmt: skip
 def test_a_broken_pdbqt_is_refused(text: str, message: str) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from rdkit import Chem
-from rdkit.Chem import rdDistGeom, rdMolTransforms
+from rdkit.Chem import rdDepictor, rdDistGeom, rdMolTransforms
 
 from osong.errors import LigandError
 from osong.ligands import (
@@ -346,6 +346,22 @@ def test_a_pose_needs_coordinates_and_one_molecule() -> None:
         pack_pose(broken)
     with pytest.raises(LigandError, match="more than one molecule"):
         pack_pose(_with_geometry("CCO.CC"))
+    collapsed = _with_geometry("CCCC")
+    collapsed.GetConformer().SetAtomPosition(1, collapsed.GetConformer().GetAtomPosition(2))
+    with pytest.raises(LigandError, match="atoms 2 and 3 lie at the same place"):
+        pack_pose(collapsed)
+
+
+def test_a_drawing_is_no_pose() -> None:
+    drawing = Chem.MolFromSmiles("CCOc1ccccc1")
+    rdDepictor.Compute2DCoords(drawing)
+    with pytest.raises(LigandError, match="two dimensions"):
+        pack_pose(Chem.MolFromMolBlock(Chem.MolToMolBlock(drawing)))
+    with pytest.raises(LigandError, match="two dimensions"):
+        prepare_ligand(drawing, options=LigandOptions(keep_geometry=True))
+    flat = _with_geometry("c1ccccc1")
+    flat.GetConformer().SetPositions(flat.GetConformer().GetPositions() * [1.0, 1.0, 0.0])
+    assert pack_pose(flat)
 
 
 def test_keep_geometry_docks_the_conformer_as_given() -> None:
