@@ -88,12 +88,20 @@ def _records(ligands: list[str]) -> "Iterator[Record]":
 
     for text in ligands:
         path = Path(text)
-        if path.exists():
+        if text and path.exists():
             yield from read_records(path)
-        elif path.suffix and path.suffix[1:].isalpha():
+        elif path.suffix[1:].isalpha() and not _is_smiles(text):
             raise InputError(f"{text}: there is no such file, and it is no SMILES; check the path")
         else:
-            yield from read_records([text])
+            yield from read_records([(text, text)])
+
+
+def _is_smiles(text: str) -> bool:
+    """Tell a SMILES with a dot, such as the salt ``CCN.Cl``, from the name of a file."""
+    from rdkit import Chem, rdBase
+
+    with rdBase.BlockLogs():
+        return Chem.MolFromSmiles(text, sanitize=False) is not None
 
 
 def _with_progress(records: "list[Record]") -> "Iterator[Record]":

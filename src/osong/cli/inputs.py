@@ -15,14 +15,14 @@ __all__ = ["library_path", "prepare_record"]
 def library_path(text: str) -> Path:
     """Return the file or folder that a word means: a path, or `drugs` for those in the package."""
     path = Path(text)
-    if path.exists():
+    if text and path.exists():
         return path
     if text == "drugs":
         from osong.quickstart import DRUGS
 
         return DRUGS
     raise InputError(
-        f"{text}: there is no such file or folder; give a file of molecules, "
+        f"{text or 'the library'}: there is no such file or folder; give a file of molecules, "
         "or `drugs` for the approved drugs that come with Osong"
     )
 

@@ -46,7 +46,6 @@ def _pdbqt(poses: "Sequence[Pose]") -> Iterator[str]:
     from osong.ligands import pdbqt_string
 
     for number, pose in enumerate(poses, start=1):
-        yield f"MODEL {number}\nREMARK  Name = {pose.ligand.name}\n"
-        yield f"REMARK OSONG {pose.scoring} {pose.energy:.3f} kcal/mol\n"
+        yield f"MODEL {number}\nREMARK OSONG {pose.scoring} {pose.energy:.3f} kcal/mol\n"
         yield pdbqt_string(pose.ligand, pose.coords)
         yield "ENDMDL\n"

@@ -141,6 +141,14 @@ def test_dock_goes_on_after_a_ligand_that_fails(
     assert out.read_text().count("ENDMDL") == 2
 
 
+def test_dock_takes_salts_and_names_smiles_after_themselves(pocket: Path, tmp_path: Path) -> None:
+    out = tmp_path / "poses.pdbqt"
+    printed = succeed("dock", "CCN.Cl", "CCO", "-r", pocket, "-o", out, "--effort", "fast", "-n", 1)
+    assert "CCN.Cl" in printed
+    written = out.read_text()
+    assert written.count("REMARK  Name = CCN.Cl\n") == written.count("REMARK  Name = CCO\n") == 1
+
+
 def test_dock_refuses_what_is_no_ligand(pocket: Path, tmp_path: Path) -> None:
     message = refuse("dock", "nothing.sdf", "-r", pocket, "-o", tmp_path / "poses.sdf")
     assert "nothing.sdf: there is no such file" in message
