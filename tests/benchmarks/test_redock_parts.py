@@ -71,9 +71,10 @@ def test_the_rule_of_the_set() -> None:
         one("r1", "rawpdb"),
         one("p4", "posebusters", 12),
         one("a2", "adgpu42"),
+        one("a3", "adgpu42", 5, "fragment"),
     ]
-    assert [c.name for c in choose(everything, 64)] == ["a1", "a2", "p1", "p4"]
-    assert [c.name for c in choose(everything, 3)] == ["a1", "a2", "p1"]
+    assert [c.name for c in choose(everything, 64)] == ["a2", "a3", "p1", "p4"]
+    assert [c.name for c in choose(everything, 3)] == ["a2", "a3", "p1"]
 
 
 def test_shards_are_a_partition() -> None:
