@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from osong.atom_types import UNSCORED
+from osong.atom_types import ATOM_TYPES, UNSCORED
 from osong.errors import ReceptorError
 
 __all__ = ["Receptor"]
@@ -55,6 +55,8 @@ class Receptor:
         for name in self.text_fields():
             if len(getattr(self, name)) != self.n_atoms:
                 raise ReceptorError(f"receptor: {name} has another length than atom_type")
+        if not ((self.atom_type >= UNSCORED) & (self.atom_type < len(ATOM_TYPES))).all():
+            raise ReceptorError("receptor: an atom_type is no row of ATOM_TYPES; prepare it anew")
         if not np.isfinite(self.coords).all():
             bad = int(np.flatnonzero(~np.isfinite(self.coords).all(axis=1))[0])
             raise ReceptorError(

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from osong.atom_types import ATOM_TYPES
+from osong.errors import InputError
 from osong.ligands.packed import PackedLigand
 from osong.scoring.functions import ScoringFunction
 from osong_kernels.arguments import LigandTopology, PairList
@@ -41,7 +43,19 @@ class KernelLigand:
     def from_packed(
         cls, packed: PackedLigand, scoring: ScoringFunction, map_of_type: npt.NDArray[np.int32]
     ) -> KernelLigand:
-        """Sort atoms by segment and split coordinates into local ones."""
+        """Sort atoms by segment and split coordinates into local ones.
+
+        Raises
+        ------
+        InputError
+            If an index leads out of its array, as in a damaged prepared library: kernels check
+            none.
+        """
+        if not _is_sound(packed):
+            raise InputError(
+                "the arrays of this prepared ligand do not belong together, so it is damaged: "
+                "prepare it anew"
+            )
         n = packed.n_scored
         order = np.argsort(packed.segment[:n], kind="stable")
         atom_type = packed.atom_type[order].astype(np.int32)
@@ -60,6 +74,29 @@ class KernelLigand:
         )
         pairs = _pair_list(packed.pairs, order, atom_type, scoring)
         return cls(topology, pairs, order, atom_type, pivots)
+
+
+def _is_sound(packed: PackedLigand) -> bool:
+    """Return whether every index of a ligand's arrays leads to something."""
+    n, n_segments = packed.n_atoms, len(packed.parent)
+    types = packed.atom_type[: max(packed.n_scored, 0)]
+    return (
+        0 < packed.n_scored <= n
+        and packed.coords.shape[1:] == (n, 3)
+        and len(packed.coords) > 0
+        and len(packed.segment) == n
+        and len(packed.axis_atoms) == n_segments > 0
+        and _is_within(types, len(ATOM_TYPES))
+        and _is_within(packed.segment, n_segments)
+        and bool((packed.parent[1:] < np.arange(1, n_segments)).all())
+        and _is_within(packed.parent[1:], n_segments)
+        and _is_within(packed.axis_atoms[1:], n)
+        and _is_within(packed.pairs, packed.n_scored)
+    )
+
+
+def _is_within(index: npt.NDArray[np.integer], end: int) -> bool:
+    return bool(((index >= 0) & (index < end)).all())
 
 
 def _segment_geometry(

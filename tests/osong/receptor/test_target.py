@@ -36,6 +36,11 @@ def target(receptor: Receptor) -> Target:
     return Target(receptor, Box((0, 0, 0), (20, 20, 20)), "mine", report)
 
 
+def test_types_that_are_none_are_refused(receptor: Receptor) -> None:
+    with pytest.raises(ReceptorError, match="no row of ATOM_TYPES"):
+        dataclasses.replace(receptor, atom_type=np.array([9, -1, 100], dtype=np.int8))
+
+
 def test_a_saved_target_loads_as_it_was(target: Target, tmp_path: Path) -> None:
     path = tmp_path / "mine.target"
     target.save(path)

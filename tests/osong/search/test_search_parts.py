@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from rdkit import Chem
 from rdkit.Chem import AllChem
 
 import osong
+from osong.errors import InputError
 from osong.ligands import LigandOptions, PackedLigand, PreparedLigand, pack_pose, prepare_ligand
 from osong.scoring import scoring_function
 from osong.scoring.grid import GridMaps
@@ -112,6 +115,20 @@ def test_pairs_are_those_of_the_packed_ligand() -> None:
     )  # fmt: skip
     expected = sum(own_pair_energy(packed, int(i), int(j)) for i, j in packed.pairs)
     assert energy[0, 1] == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("pairs", 30_000), ("axis_atoms", -1), ("parent", 7), ("segment", 9), ("atom_type", 100)],
+)
+def test_indices_that_lead_astray_are_refused(name: str, value: int) -> None:
+    """Kernels check none, and a prepared library may be damaged or a stranger's."""
+    packed = posed("CC(=O)Nc1ccc(OCC)cc1").packed
+    KernelLigand.from_packed(packed, VINA, NO_MAPS)
+    array = getattr(packed, name).copy()
+    array[1] = value
+    with pytest.raises(InputError, match="do not belong together"):
+        KernelLigand.from_packed(replace(packed, **{name: array}), VINA, NO_MAPS)
 
 
 def test_rules_of_a_single_atom() -> None:
