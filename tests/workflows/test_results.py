@@ -177,6 +177,12 @@ def test_no_smiles_is_shown_as_text():
     assert draw_svg("<C(") == "&lt;C("
 
 
+def test_names_of_several_lines_stay_on_one(tmp_path):
+    campaign = fake_screen([("CCO", "two\nlines\tand more")], tmp_path / "run")
+    campaign.to_smiles(tmp_path / "h.smi")
+    assert (tmp_path / "h.smi").read_text() == "O\ttwo lines and more\n"
+
+
 def test_unfinished_campaign_shows_what_it_has(campaign, tmp_path):
     some = fake_screen(molecules(12), tmp_path / "run", chunk_size=4)
     part_paths(some)[1].unlink()

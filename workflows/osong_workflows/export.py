@@ -103,7 +103,8 @@ def write_hits(
         else:
             with temporary.open("w", encoding="utf-8") as file:
                 for smiles, name in zip(hits["smiles"], hits["name"], strict=True):
-                    file.write(f"{smiles}\t{name}\n")
+                    # A quoted cell of a table may hold a tab or a line's end.
+                    file.write(f"{smiles}\t{' '.join(name.split())}\n")
     return len(hits)
 
 
