@@ -157,6 +157,8 @@ def _exchange(states: Sequence[ChainState], done: int) -> None:
     Half of the groups never take part, so that new regions keep being found.
     """
     elite = _distinct(states, _N_ELITE)
+    if not elite:
+        return
     for g, state in enumerate(states):
         if g % 2 == 1:
             continue
