@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
+from hashlib import blake2b
+from importlib.resources import files
 from typing import Any, TypeVar
 
 import numba
 from numba.extending import register_jitable
 
-__all__ = ["formula", "inner", "kernel"]
+__all__ = ["formula", "inner", "kernel", "sources_hash"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,5 +33,27 @@ def kernel(function: F) -> F:
 
     Without ``fastmath``: sums keep their order, so the same input gives the same bytes.
     """
-    compiled: F = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
-    return compiled
+    compiled = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+    # Numba takes cached code for good while the kernel's own file is unchanged, though it also
+    # contains the helpers of other files: after an update of those it would run the old code.
+    compiled._cache._cache_file._source_stamp = sources_hash()
+    jitted: F = compiled
+    return jitted
+
+
+@cache
+def sources_hash() -> str:
+    """Return a hash of all kernel sources: the stamp of their cached machine code."""
+    digest = blake2b(digest_size=16)
+    for name, text in sorted(_sources(files("osong_kernels"), "")):
+        digest.update(f"{name}\0{len(text)}\0".encode() + text)
+    return digest.hexdigest()
+
+
+def _sources(folder: Any, prefix: str) -> Iterator[tuple[str, bytes]]:
+    for entry in folder.iterdir():
+        name = f"{prefix}/{entry.name}"
+        if entry.is_dir():
+            yield from _sources(entry, name)
+        elif entry.name.endswith(".py"):
+            yield name, entry.read_bytes()
