@@ -45,9 +45,9 @@ class Effort:
 EFFORTS: Final = {
     effort.name: effort
     for effort in (
-        Effort("fast", 2, 20, 20, 4, 12),
-        Effort("balanced", 8, 20, 80, 12, 20),
-        Effort("thorough", 16, 20, 200, 25, 32),
+        Effort("fast", 4, 20, 30, 6, 16),
+        Effort("balanced", 16, 20, 200, 24, 24),
+        Effort("thorough", 32, 20, 400, 40, 32),
     )
 }
 
