@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from osong.box import Box
-    from osong.campaigns import Campaign, open_campaign, screen
+    from osong.campaigns import Campaign, open_campaign, prepare_library, screen
     from osong.errors import (
         BoxError,
         CampaignError,
@@ -68,6 +68,7 @@ __all__ = [
     "pack_pose",
     "parse_record",
     "pdbqt_string",
+    "prepare_library",
     "prepare_ligand",
     "read_records",
     "score",
@@ -77,7 +78,7 @@ __all__ = [
 
 _NAMES_BY_MODULE = {
     "osong.box": ("Box",),
-    "osong.campaigns": ("Campaign", "open_campaign", "screen"),
+    "osong.campaigns": ("Campaign", "open_campaign", "prepare_library", "screen"),
     "osong.errors": (
         "BoxError",
         "CampaignError",

@@ -1,5 +1,7 @@
 """The way up to campaigns: `screen` and its like reach the workflows through one entry point.
 
+`prepare_library` does so too: it runs in watched processes as campaigns do.
+
 The library knows no scheduler. Whatever package stands behind the entry point group
 ``osong.workflows`` under the name ``campaigns`` runs the campaign; Osong's own does unless
 another was installed in its place.
@@ -21,10 +23,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from rdkit import Chem
 
+    from osong.library import PreparedLibrary
     from osong.ligands import LigandOptions
     from osong.receptor import Target
 
-__all__ = ["Campaign", "open_campaign", "screen"]
+__all__ = ["Campaign", "open_campaign", "prepare_library", "screen"]
 
 
 @runtime_checkable
@@ -164,6 +167,50 @@ def open_campaign(folder: str | os.PathLike[str]) -> Campaign:
     """Open a campaign folder, finished or not; nothing runs and nothing is written."""
     campaign: Campaign = _workflows().open_campaign(folder)
     return campaign
+
+
+def prepare_library(
+    library: str | os.PathLike[str] | Iterable[Any],
+    out: str | os.PathLike[str],
+    *,
+    options: LigandOptions | None = None,
+    workers: int | None = None,
+    **more: Any,
+) -> PreparedLibrary:
+    """Make a library ready once, as a folder of Parquet shards, and return what is in it.
+
+    Every molecule has its rows: its ligands, or the stage and the reason of its failure, also
+    where it crashed or hung the process that prepared it. The same call again goes on after the
+    last whole shard.
+
+    Parameters
+    ----------
+    library
+        As for `screen`.
+    out
+        The folder: new, empty, or of this very library, unfinished.
+    options
+        How molecules are made ready.
+    workers
+        Molecules prepared at a time; as many as there are cores if not given. Changes no byte.
+    more
+        Further settings: ``molecule_timeout_s`` (600), ``smiles_column``, ``name_column``,
+        ``kind``, ``memory_per_worker``, ``progress``; see
+        ``osong_workflows.api.prepare_library``.
+
+    Raises
+    ------
+    InputError
+        The library cannot be read or holds no molecule; the folder holds something else.
+    CampaignError
+        Another process works in the folder, or no process can prepare anything.
+    ResourceError
+        The disk is full; whole shards stay.
+    """
+    prepared: PreparedLibrary = _workflows().prepare_library(
+        library, out, options=options, workers=workers, **more
+    )
+    return prepared
 
 
 def _workflows() -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from osong.errors import InputError, LigandError, ResourceError
+from osong.ligands import PreparedLigand, prepare_ligand
 from osong_workflows.outcome import DockedMolecule, DockedPose
 
 if TYPE_CHECKING:
@@ -77,17 +79,34 @@ def build(target_path: str, settings: object):
     pause = float(os.environ.get("OSONG_FAKE_PAUSE", "0"))
 
     def dock(record: Record) -> DockedMolecule:
-        if calls:
-            descriptor = os.open(calls, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-            os.write(descriptor, f"{record.index}\n".encode())
-            os.close(descriptor)
-        time.sleep(pause)
-        misdeed = _MISDEEDS.get(record.data.split("_")[0])
-        if misdeed:
-            misdeed(record)
+        _begin(record, calls, pause)
         return fake_molecule(record.data, settings.n_poses)
 
     return dock
+
+
+def _begin(record: Record, calls: str | None, pause: float) -> None:
+    """Note the call, and do what a record's text asks for."""
+    if calls:
+        descriptor = os.open(calls, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(descriptor, f"{record.index}\n".encode())
+        os.close(descriptor)
+    time.sleep(pause)
+    misdeed = _MISDEEDS.get(record.data.split("_")[0])
+    if misdeed:
+        misdeed(record)
+
+
+def build_preparer(target_path: str, settings: object):
+    """A preparer that does as the docker does with what is no good molecule."""
+    calls = os.environ.get("OSONG_FAKE_CALLS")
+    (ligand,) = prepare_ligand("CO", name="methanol")
+
+    def prepare(record: Record) -> tuple[PreparedLigand, ...]:
+        _begin(record, calls, 0.0)
+        return (replace(ligand, name=record.name, input_smiles=record.data),)
+
+    return prepare
 
 
 def build_broken(target_path: str, settings: object):

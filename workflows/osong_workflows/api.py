@@ -1,7 +1,8 @@
 """What the rest of Osong sees of campaigns, found through the entry point group "osong.workflows".
 
-Four functions and one class: :func:`screen` starts or continues a campaign, :func:`open_campaign`
-looks into a folder, :func:`resume` does what is left to do, :func:`status` says how far it is.
+:func:`screen` starts or continues a campaign, :func:`open_campaign` looks into a folder,
+:func:`resume` does what is left to do, :func:`status` says how far it is; :func:`prepare_library`
+makes a library ready once for many campaigns.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from osong.library import is_prepared
 from osong_workflows.campaign import Campaign
 from osong_workflows.create import create_campaign
 from osong_workflows.docking import DEFAULT_DOCKER
+from osong_workflows.prepare_run import prepare_library
 from osong_workflows.runners.base import check_runner
 from osong_workflows.settings import dump_ligand_options, make_settings
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from osong_workflows.runners.base import RunnerName
     from osong_workflows.status import CampaignStatus
 
-__all__ = ["Campaign", "open_campaign", "resume", "screen", "status"]
+__all__ = ["Campaign", "open_campaign", "prepare_library", "resume", "screen", "status"]
 
 
 def screen(

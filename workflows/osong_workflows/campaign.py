@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from osong.errors import CampaignError, InputError, MissingExtraError
-from osong.machine import usable_cores, usable_memory
+from osong.machine import usable_cores
 from osong_workflows.create import finish_planning
 from osong_workflows.docking import DEFAULT_DOCKER
 from osong_workflows.events import (
@@ -22,6 +22,7 @@ from osong_workflows.events import (
 )
 from osong_workflows.export import write_hits, write_sdf
 from osong_workflows.folder import CampaignFolder
+from osong_workflows.memory import affordable_workers, share_of_memory
 from osong_workflows.merge import best_molecules, find_by_name, ledger_table, pose_rows
 from osong_workflows.parts import find_parts, sweep, sweep_damaged
 from osong_workflows.plan import Plan, read_plan
@@ -44,9 +45,6 @@ if TYPE_CHECKING:
     from osong_workflows.runners.base import Runner
 
 __all__ = ["Campaign"]
-
-_OWN_MEMORY: int = 512 * 2**20
-"""What this process keeps for itself of the memory of the job."""
 
 
 class Campaign:
@@ -191,7 +189,7 @@ class Campaign:
             return
         self._check_settings()
         begin = time.perf_counter()
-        share = max(_share_of_memory(workers), self.plan.memory_bytes_per_worker)
+        share = max(share_of_memory(workers), self.plan.memory_bytes_per_worker)
         limit = share if memory is None else memory
         run = Run(self._folder, self.plan, self._settings, publisher, limit)
         with contextlib.closing(run):
@@ -207,8 +205,7 @@ class Campaign:
 
     def _affordable_workers(self) -> int:
         """Return as many workers as there are cores, fewer where memory would not suffice."""
-        by_memory = (usable_memory() - _OWN_MEMORY) // self.plan.memory_bytes_per_worker
-        return max(1, min(usable_cores(), by_memory))
+        return affordable_workers(self.plan.memory_bytes_per_worker)
 
     def top(self, n: int | None = 20) -> pd.DataFrame:
         """Return the best molecules, one row each, best first; None: all that docked.
@@ -353,8 +350,3 @@ def _make_runner(name: RunnerName, workers: int) -> Runner:
     from osong_workflows.runners.local import LocalRunner
 
     return LocalRunner(workers)
-
-
-def _share_of_memory(workers: int) -> int:
-    """Return the bytes that each of some docking processes may hold."""
-    return int(max(usable_memory() - _OWN_MEMORY, _OWN_MEMORY) * 0.95) // workers

@@ -1,5 +1,7 @@
 """A docking process: takes records over a pipe, answers each with its outcome.
 
+A process that only prepares molecules is one too: what it does with a record is its docker's.
+
 Started by ``osong_workflows.supervisor`` as ``python -m osong_workflows.child FD``. Docking lives
 in a process of its own because chemistry code can crash or hang, and only a process can be killed.
 One record is under way at a time, so the supervisor always knows which one did it.
@@ -17,18 +19,18 @@ import traceback
 from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from osong.errors import BoxError, InputError, LigandError, OsongError, ReceptorError
-from osong_workflows.outcome import Docker, FailedMolecule, Outcome, checked
+from osong_workflows.outcome import DockedMolecule, FailedMolecule, checked
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from osong.library import Record
-    from osong_workflows.settings import CampaignSettings
 
-__all__ = ["BUG_EXIT_CODE", "READY", "Job", "load_builder", "main"]
+__all__ = ["BUG_EXIT_CODE", "READY", "Job", "JobSettings", "load_builder", "main"]
 
 READY: Final = "ready"
 BUG_EXIT_CODE: Final = 70
@@ -39,6 +41,18 @@ _GRACE: Final = 2.0
 many times the limit."""
 
 
+class JobSettings(Protocol):
+    """What the settings of any job hold, those of a campaign among them."""
+
+    @property
+    def docker(self) -> str:
+        """Return the "module:function" that builds what takes one record."""
+
+    @property
+    def molecule_timeout_s(self) -> float:
+        """Return the seconds after which a molecule is given up."""
+
+
 @dataclass(frozen=True)
 class Job:
     """What a docking process is told first.
@@ -46,13 +60,19 @@ class Job:
     Attributes
     ----------
     target
-        Path of the saved target.
+        Path of the saved target; empty where the docker needs none.
     settings
-        The campaign's settings; they name the docker.
+        The campaign's settings, or those of another run; they name the docker.
+    work
+        What the process does, for messages.
+    go_on
+        How the user continues a run that was stopped, for messages.
     """
 
     target: str
-    settings: CampaignSettings
+    settings: JobSettings
+    work: str = "docking"
+    go_on: str = "continue with: osong resume"
 
 
 def load_builder(name: str) -> object:
@@ -82,7 +102,7 @@ def main(descriptor: int) -> None:
         try:
             job: Job = pipe.recv()
             builder = load_builder(job.settings.docker)
-            docker: Docker = builder(job.target, job.settings)  # type: ignore[operator]
+            docker = builder(job.target, job.settings)  # type: ignore[operator]
             pipe.send(READY)
             _serve(pipe, docker, job.settings.molecule_timeout_s)
         except OsongError as error:
@@ -91,7 +111,7 @@ def main(descriptor: int) -> None:
             return
 
 
-def _serve(pipe: Connection, docker: Docker, timeout_s: float) -> None:
+def _serve(pipe: Connection, docker: Callable[[Record], object], timeout_s: float) -> None:
     """Dock what comes, for ever."""
     while True:
         record: Record = pipe.recv()
@@ -102,10 +122,11 @@ def _serve(pipe: Connection, docker: Docker, timeout_s: float) -> None:
         pipe.send(outcome)
 
 
-def _dock(docker: Docker, record: Record) -> Outcome:
+def _dock(docker: Callable[[Record], object], record: Record) -> object:
     """Dock one record; a molecule that cannot be docked is a result."""
     try:
-        return checked(docker(record))
+        done = docker(record)
+        return checked(done) if isinstance(done, DockedMolecule) else done
     except LigandError as error:
         return FailedMolecule(error.stage, str(error))
     except (BoxError, ReceptorError):

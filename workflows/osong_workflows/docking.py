@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from osong.errors import CampaignError
-from osong.library import parse_record
-from osong.ligands import LigandOptions, PreparedLigand, prepare_ligand
+from osong.ligands import LigandOptions
 from osong_workflows.outcome import DockedMolecule, DockedPose, Docker
 from osong_workflows.prepared import PREPARED, PreparedReader
+from osong_workflows.preparing import prepare_record, warm_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from osong.library import Record
+    from osong.ligands import PreparedLigand
     from osong.search import Pose
     from osong_workflows.settings import CampaignSettings
 
@@ -48,25 +49,15 @@ def build_docker(target_path: str, settings: CampaignSettings) -> Docker:
     )
     options = LigandOptions(**settings.ligands)
     prepared = PreparedReader(settings.library)
-    session.dock(prepare_ligand("CCO", name="ethanol", options=options.model_copy(update=_PLAIN)))
+    session.dock(warm_up(options))
 
     def dock_record(record: Record) -> DockedMolecule:
-        variants = prepared.read(record) if record.format == PREPARED else _prepare(record, options)
+        variants = (
+            prepared.read(record) if record.format == PREPARED else prepare_record(record, options)
+        )
         return _docked(session.dock(variants), variants)
 
     return dock_record
-
-
-def _prepare(record: Record, options: LigandOptions) -> Sequence[PreparedLigand]:
-    """Return the variants of a record's molecule."""
-    parsed = parse_record(record)
-    if isinstance(parsed, PreparedLigand):
-        return [parsed]
-    return prepare_ligand(parsed, name=record.name, options=options)
-
-
-_PLAIN: Final = {"keep_geometry": False}
-"""The molecule that warms a process up comes without coordinates."""
 
 
 def _docked(poses: Sequence[Pose], variants: Sequence[PreparedLigand]) -> DockedMolecule:

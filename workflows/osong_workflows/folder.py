@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
     from typing_extensions import Buffer
 
-__all__ = ["CampaignFolder", "DiscardableFile", "full_disk", "sync_folder", "write_atomically"]
+__all__ = [
+    "CampaignFolder",
+    "DiscardableFile",
+    "full_disk",
+    "locked_by",
+    "sync_folder",
+    "write_atomically",
+]
 
 _NO_LOCKS: Final = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL})
 """What ``flock`` answers on file systems without locks."""
@@ -92,32 +99,52 @@ class CampaignFolder:
         CampaignError
             Another process holds the folder; the message names it.
         """
-        path = self.path / "lock"
-        with full_disk(self.path):
-            file = path.open("a+", encoding="utf-8")
-        with file:
-            has_lock = self._take(file)
-            if has_lock:
-                with full_disk(self.path):
-                    file.truncate(0)
-                    json.dump({"pid": os.getpid(), "host": socket.gethostname()}, file)
-                    file.flush()
-            yield has_lock
+        with locked_by(self.path / "lock", "campaign folder") as is_locked:
+            yield is_locked
 
-    def _take(self, file: TextIO) -> bool:
-        """Take the lock; False where the file system has none."""
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise CampaignError(
-                f"{self.path}: {_holder(Path(file.name))} is working in this campaign folder; "
-                "wait for it or stop it"
-            ) from error
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
-            return False
-        return True
+
+@contextlib.contextmanager
+def locked_by(path: Path, kind: str) -> Iterator[bool]:
+    """Hold the folder of a lock file for writing; yields False where there are no locks.
+
+    Parameters
+    ----------
+    path
+        The lock file.
+    kind
+        What the folder is, for the message.
+
+    Raises
+    ------
+    CampaignError
+        Another process holds the folder; the message names it.
+    """
+    with full_disk(path.parent):
+        file = path.open("a+", encoding="utf-8")
+    with file:
+        has_lock = _take(file, kind)
+        if has_lock:
+            with full_disk(path.parent):
+                file.truncate(0)
+                json.dump({"pid": os.getpid(), "host": socket.gethostname()}, file)
+                file.flush()
+        yield has_lock
+
+
+def _take(file: TextIO, kind: str) -> bool:
+    """Take the lock; False where the file system has none."""
+    path = Path(file.name)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise CampaignError(
+            f"{path.parent}: {_holder(path)} is working in this {kind}; wait for it or stop it"
+        ) from error
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        return False
+    return True
 
 
 def _holder(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""A progress bar for a campaign: a subscriber to its events, drawn with Rich."""
+"""Progress of a campaign and of preparing: subscribers to their events, drawn with Rich."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -24,9 +25,11 @@ from osong_workflows.events import (
 )
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from osong_workflows.events import Event
 
-__all__ = ["ProgressBar", "wants_progress"]
+__all__ = ["PreparationSpinner", "ProgressBar", "wants_progress"]
 
 
 def wants_progress(asked: bool | None) -> bool:
@@ -102,3 +105,39 @@ class ProgressBar:
             n_failed=self._n_failed,
             rate=f"{speed * 60:.0f}/min" if speed else "",
         )
+
+
+class PreparationSpinner:
+    """Shows how many molecules of a library, whose size nobody counted, are prepared."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.completed:,.0f} molecules prepared, {task.fields[n_failed]} failed"),
+            TimeElapsedColumn(),
+            console=console or Console(stderr=True),
+            transient=True,
+        )
+        self._task = self._progress.add_task("", total=None, n_failed=0)
+        self._n_failed = 0
+
+    def __enter__(self) -> PreparationSpinner:
+        """Show it."""
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the terminal as it was."""
+        self._progress.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Count molecules."""
+        if isinstance(event, MoleculesDone):
+            self._n_failed += event.n_failed
+            done = event.n_ok + event.n_failed
+            self._progress.update(self._task, advance=done, n_failed=self._n_failed)

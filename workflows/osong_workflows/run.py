@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import TYPE_CHECKING
 
 from osong_workflows.child import Job
 from osong_workflows.events import ChunkFinished, MoleculeFailed, MoleculesDone, Publisher
-from osong_workflows.outcome import FailedMolecule
+from osong_workflows.outcome import DockedMolecule, FailedMolecule
 from osong_workflows.parts import PartWriter
 from osong_workflows.plan import chunk_records
-from osong_workflows.supervisor import StartGate, Supervisor
+from osong_workflows.supervisor import Supervisors
 
 if TYPE_CHECKING:
     from osong_workflows.folder import CampaignFolder
@@ -44,22 +43,17 @@ class Run:
     ) -> None:
         self._folder = folder
         self._plan = plan
-        self._job = Job(str(folder.target), settings)
         self._publisher = publisher
-        self._memory_limit = memory_limit
-        self._stop = threading.Event()
-        self._lock = threading.Lock()
-        self._gate = StartGate()
-        self._supervisors: dict[int, Supervisor] = {}
+        job = Job(str(folder.target), settings)
+        self._supervisors: Supervisors[DockedMolecule] = Supervisors(job, publisher, memory_limit)
 
     def dock_chunk(self, index: int) -> None:
         """Dock one chunk into one part; safe to do twice."""
         chunk = self._plan.chunks[index]
-        supervisor = self._supervisor()
         begin = time.perf_counter()
         with PartWriter(self._folder, chunk) as part:
             for record in chunk_records(self._folder, self._plan, chunk):
-                outcome = supervisor.dock(record)
+                outcome = self._supervisors.dock(record)
                 part.add(record, outcome)
                 if isinstance(outcome, FailedMolecule):
                     self._publisher(
@@ -73,22 +67,8 @@ class Run:
 
     def stop(self) -> None:
         """Make chunks that are under way end soon, without a part."""
-        self._stop.set()
+        self._supervisors.stop()
 
     def close(self) -> None:
         """End all docking processes."""
-        self.stop()
-        with self._lock:
-            for supervisor in self._supervisors.values():
-                supervisor.close()
-            self._supervisors.clear()
-
-    def _supervisor(self) -> Supervisor:
-        """Return the calling thread's supervisor."""
-        thread = threading.get_ident()
-        with self._lock:
-            if thread not in self._supervisors:
-                self._supervisors[thread] = Supervisor(
-                    self._job, self._publisher, self._stop, self._gate, self._memory_limit
-                )
-            return self._supervisors[thread]
+        self._supervisors.close()

@@ -1,4 +1,7 @@
-"""`Supervisor`: keeps one docking process alive and gives every record exactly one outcome."""
+"""`Supervisor`: keeps one docking process alive and gives every record exactly one outcome.
+
+`Supervisors` holds one for each thread of a run.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,14 @@ import tempfile
 import threading
 import time
 from multiprocessing import Pipe
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import psutil
 
 from osong.errors import CampaignError, OsongError, ResourceError
 from osong_workflows.child import BUG_EXIT_CODE, READY, Job
 from osong_workflows.events import WorkerReady, WorkerRestarted
-from osong_workflows.outcome import FailedMolecule, Outcome
+from osong_workflows.outcome import FailedMolecule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +31,10 @@ if TYPE_CHECKING:
     from osong.library import Record
     from osong_workflows.events import Publisher
 
-__all__ = ["StartGate", "Supervisor"]
+__all__ = ["StartGate", "Supervisor", "Supervisors"]
+
+Done = TypeVar("Done")
+"""What the docker of a job makes of a record that does not fail."""
 
 _START_LIMIT_S: Final = 1800.0
 """Imports, compilation and grid maps of a large box on a busy machine."""
@@ -85,7 +91,7 @@ class StartGate:
             self._is_open = True
 
 
-class Supervisor:
+class Supervisor(Generic[Done]):
     """One docking process: started when needed, watched, killed and replaced.
 
     Parameters
@@ -121,7 +127,7 @@ class Supervisor:
         self._messages: IO[bytes] | None = None
         self._deaths_in_a_row = 0
 
-    def dock(self, record: Record) -> Outcome:
+    def dock(self, record: Record) -> Done | FailedMolecule:
         """Return what became of a record, whatever its docking does to the process.
 
         Raises
@@ -159,11 +165,12 @@ class Supervisor:
         self._deaths_in_a_row += 1
         if self._deaths_in_a_row >= _MAX_DEATHS_IN_A_ROW:
             raise CampaignError(
-                f"{self._deaths_in_a_row} molecules in a row ended their docking process, the last "
-                f"with: {death.outcome.reason}; run osong doctor, then resume"
+                f"{self._deaths_in_a_row} molecules in a row ended their {self._job.work} process, "
+                f"the last with: {death.outcome.reason}; run osong doctor, then "
+                f"{self._job.go_on}"
             )
 
-    def _ask(self, record: Record) -> Outcome:
+    def _ask(self, record: Record) -> Done | FailedMolecule:
         """Send a record and wait for its outcome."""
         self._check_stop()
         if self._process is None:
@@ -180,7 +187,8 @@ class Supervisor:
         answer = self._wait(self._job.settings.molecule_timeout_s, self._memory_limit)
         if isinstance(answer, OsongError):
             raise answer
-        return answer
+        outcome: Done | FailedMolecule = answer
+        return outcome
 
     def _start(self) -> None:
         """Start a docking process and wait until it can dock."""
@@ -197,7 +205,8 @@ class Supervisor:
             death = error if isinstance(error, _Died) else self._post_mortem()
             self.close()
             raise CampaignError(
-                f"a docking process cannot start: {death.outcome.reason}; run: osong doctor"
+                f"a {self._job.work} process cannot start: {death.outcome.reason}; "
+                "run: osong doctor"
             ) from error
         if answer != READY:
             self.close()
@@ -230,7 +239,7 @@ class Supervisor:
 
     def _check_stop(self) -> None:
         if self._stop.is_set():
-            raise CampaignError("the campaign was stopped; continue with: osong resume")
+            raise CampaignError(f"the run was stopped; {self._job.go_on}")
 
     def _resident_bytes(self) -> int:
         with contextlib.suppress(psutil.Error):
@@ -248,8 +257,8 @@ class Supervisor:
             return _Died("crash", "closed its pipe and hung", may_be_chance=True)
         if -code in _STOP_SIGNALS:
             raise CampaignError(
-                f"a docking process was told to stop ({signal.Signals(-code).name}); continue "
-                "with: osong resume"
+                f"a {self._job.work} process was told to stop ({signal.Signals(-code).name}); "
+                f"{self._job.go_on}"
             )
         if code == BUG_EXIT_CODE:
             return _Died("crash", f"unexpected error: {self._last_words()}", may_be_chance=False)
@@ -267,6 +276,50 @@ class Supervisor:
         self._messages.seek(max(0, end - 2000))
         lines = self._messages.read().decode("utf-8", "replace").strip().splitlines()
         return re.sub(r"0x[0-9a-f]+", "0x...", lines[-1]) if lines else ""
+
+
+class Supervisors(Generic[Done]):
+    """The supervisors of a run, one for each thread that calls.
+
+    Parameters
+    ----------
+    job, publisher, memory_limit
+        As for `Supervisor`.
+    """
+
+    def __init__(self, job: Job, publisher: Publisher, memory_limit: int = 0) -> None:
+        self._job = job
+        self._publisher = publisher
+        self._memory_limit = memory_limit
+        self._stop = threading.Event()
+        self._gate = StartGate()
+        self._lock = threading.Lock()
+        self._of_thread: dict[int, Supervisor[Done]] = {}
+
+    def dock(self, record: Record) -> Done | FailedMolecule:
+        """Return what became of a record, by the calling thread's own docking process."""
+        return self._mine().dock(record)
+
+    def stop(self) -> None:
+        """Make records that are under way end soon, without an outcome."""
+        self._stop.set()
+
+    def close(self) -> None:
+        """End all docking processes."""
+        self.stop()
+        with self._lock:
+            for supervisor in self._of_thread.values():
+                supervisor.close()
+            self._of_thread.clear()
+
+    def _mine(self) -> Supervisor[Done]:
+        thread = threading.get_ident()
+        with self._lock:
+            if thread not in self._of_thread:
+                self._of_thread[thread] = Supervisor(
+                    self._job, self._publisher, self._stop, self._gate, self._memory_limit
+                )
+            return self._of_thread[thread]
 
 
 def _spawn(pipe: int) -> tuple[IO[bytes], subprocess.Popen[bytes]]:

@@ -1,21 +1,15 @@
 """`osong prepare target` and `osong prepare library`."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from osong.cli.expand import expand_options
 from osong.cli.failures import Stopped
-from osong.cli.inputs import library_path, prepare_record
+from osong.cli.inputs import library_path
 from osong.cli.options import LigandChoice, TargetChoice
-from osong.cli.terminal import console, error_console, one_line, plural, print_failures
-from osong.errors import LigandError
-
-if TYPE_CHECKING:
-    from osong.library import PreparedMolecule, Record
-    from osong.ligands import LigandOptions
+from osong.cli.terminal import console, plural, print_failures
 
 __all__ = ["prepare_library", "prepare_target"]
 
@@ -67,6 +61,19 @@ def prepare_library(
         Path,
         typer.Option("--output", "-o", metavar="FOLDER", help="New folder of Parquet shards."),
     ],
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            "-j",
+            min=1,
+            metavar="N",
+            help="Molecules at a time, a core each; as many as this job may use by default.",
+        ),
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(metavar="S", help="Seconds after which a molecule is given up.")
+    ] = 600.0,
     *,
     choice: LigandChoice,
 ) -> None:
@@ -77,17 +84,12 @@ def prepare_library(
 
     `osong prepare library molecules.smi.gz -o prepared`
     """
-    from osong.library import resume_index, write_prepared
+    from osong.campaigns import prepare_library as run
 
     source = library_path(library)
-    options = choice.options()
-    start = resume_index(output)
     try:
-        prepared = write_prepared(
-            output,
-            _prepared_molecules(source, options, start),
-            options={"library": str(source), "ligands": options.model_dump(mode="json")},
-            resume=start > 0,
+        prepared = run(
+            source, output, options=choice.options(), workers=workers, molecule_timeout_s=timeout
         )
     except KeyboardInterrupt:
         raise Stopped("whole shards are kept; the same command goes on from there") from None
@@ -99,36 +101,6 @@ def prepare_library(
         f"{prepared.n_molecules:,} ready, as {plural(prepared.n_ligands, 'ligand')}: {output}",
         soft_wrap=True,
     )
-
-
-def _prepared_molecules(
-    source: Path, options: "LigandOptions", start: int
-) -> "Iterator[PreparedMolecule]":
-    """Yield what became of each molecule of a library, from one index on, under progress."""
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    from osong.library import read_records
-
-    screen = error_console()
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
-        task = bar.add_task("preparing")
-        for record in read_records(source, start=start):
-            bar.update(task, description=f"{plural(record.index, 'molecule')} prepared")
-            yield _prepared(record, options)
-
-
-def _prepared(record: "Record", options: "LigandOptions") -> "PreparedMolecule":
-    """Return a molecule's ligands, or why there are none."""
-    from osong.library import PreparedMolecule
-
-    try:
-        ligands = tuple(prepare_record(record, options))
-    except LigandError as error:
-        return PreparedMolecule(
-            record.index, record.name, record.source, error=one_line(error), stage=error.stage
-        )
-    return PreparedMolecule(record.index, record.name, record.source, ligands)
 
 
 def _print_failed(folder: Path) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FORMAT",
     "INDEX_FILE",
+    "LOCK_FILE",
     "VERSION",
     "PreparedLibrary",
     "Shard",
@@ -37,6 +38,8 @@ __all__ = [
 ]
 
 INDEX_FILE: Final = "library.json"
+LOCK_FILE: Final = ".lock"
+"""Held by whoever writes the library; not part of it."""
 FORMAT: Final = "osong prepared library"
 VERSION: Final = 1
 

@@ -17,6 +17,7 @@ from osong.errors import InputError, ResourceError
 from osong.library.prepared import (
     FORMAT,
     INDEX_FILE,
+    LOCK_FILE,
     VERSION,
     PreparedLibrary,
     Shard,
@@ -27,7 +28,7 @@ from osong.library.prepared import (
 )
 from osong.library.prepared_table import SCHEMA, PreparedMolecule, molecule_digest, table_of
 
-__all__ = ["write_prepared"]
+__all__ = ["check_prepared_folder", "write_prepared"]
 
 _GROUP_MOLECULES: Final = 256
 """Molecules a row group, about 1 MB: what a reader holds at a time."""
@@ -64,7 +65,9 @@ def write_prepared(
     """
     folder = Path(folder)
     options = json.loads(json.dumps(dict(options or {})))
-    _check_folder(folder, options, resume)
+    check_prepared_folder(folder, options, resume=resume)
+    for leftover in folder.glob(".*.tmp"):
+        leftover.unlink()
     tally = _Tally()
     for shard in shard_files(folder):
         tally.add_shard(Shard(shard.name, tuple(shard_metadata(shard, "osong.groups"))))
@@ -205,8 +208,12 @@ class _Tally:
         )
 
 
-def _check_folder(folder: Path, options: Mapping[str, Any], resume: bool) -> None:
-    """Make the folder, or refuse one that holds something which must not be lost."""
+def check_prepared_folder(folder: Path, options: Mapping[str, Any], *, resume: bool) -> None:
+    """Make the folder, or refuse one that holds something which must not be lost.
+
+    `write_prepared` does it first; a folder where another process is writing stays as it is.
+    """
+    options = json.loads(json.dumps(dict(options)))
     if (folder / INDEX_FILE).exists():
         raise InputError(f"{folder}: there is a prepared library already: choose another folder")
     try:
@@ -214,7 +221,9 @@ def _check_folder(folder: Path, options: Mapping[str, Any], resume: bool) -> Non
     except OSError as error:
         raise InputError(f"{folder}: cannot be made ({error.strerror}): choose another") from error
     shards = shard_files(folder)
-    others = [f.name for f in folder.iterdir() if f not in shards and not f.name.endswith(".tmp")]
+    ours = {LOCK_FILE, *(shard.name for shard in shards)}
+    names = sorted(file.name for file in folder.iterdir())
+    others = [name for name in names if name not in ours and not name.endswith(".tmp")]
     if others:
         raise InputError(f"{folder}: holds other files ({others[0]}): choose another folder")
     if shards and not resume:
@@ -225,5 +234,3 @@ def _check_folder(folder: Path, options: Mapping[str, Any], resume: bool) -> Non
     for shard in shards:
         if shard_metadata(shard, "osong.options") != options:
             raise InputError(f"{shard}: was prepared with other options: choose another folder")
-    for leftover in folder.glob(".*.tmp"):
-        leftover.unlink()

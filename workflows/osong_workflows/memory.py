@@ -1,0 +1,23 @@
+"""What memory a run may give to each of its processes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from osong.machine import usable_cores, usable_memory
+
+__all__ = ["affordable_workers", "share_of_memory"]
+
+_OWN_MEMORY: Final = 512 * 2**20
+"""What this process keeps for itself of the memory of the job."""
+
+
+def affordable_workers(bytes_per_worker: int) -> int:
+    """Return as many workers as there are cores, fewer where memory would not suffice."""
+    by_memory = (usable_memory() - _OWN_MEMORY) // bytes_per_worker
+    return max(1, min(usable_cores(), by_memory))
+
+
+def share_of_memory(workers: int) -> int:
+    """Return the bytes that each of some docking processes may hold."""
+    return int(max(usable_memory() - _OWN_MEMORY, _OWN_MEMORY) * 0.95) // workers
