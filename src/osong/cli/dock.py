@@ -8,7 +8,7 @@ import typer
 
 from osong.cli.expand import expand_options
 from osong.cli.inputs import prepare_record
-from osong.cli.options import Effort, LigandChoice, SearchChoice, TargetChoice
+from osong.cli.options import Effort, LibraryChoice, LigandChoice, SearchChoice, TargetChoice
 from osong.cli.pose_files import check_output, write_poses
 from osong.cli.terminal import console, error_console, make_table, number, one_line, plural
 from osong.errors import InputError, LigandError
@@ -38,6 +38,7 @@ def dock(
         int | None, typer.Option(min=1, metavar="N", help="Cores; all that there are by default.")
     ] = None,
     *,
+    reading: LibraryChoice,
     target: TargetChoice,
     ligand: LigandChoice,
     search: SearchChoice,
@@ -55,7 +56,7 @@ def dock(
 
     check_output(output, overwrite)
     options = ligand.options()
-    records = list(_records(ligands))
+    records = list(_records(ligands, reading))
     session = DockingSession(
         target.load(),
         scoring=search.scoring,
@@ -82,14 +83,14 @@ def dock(
         raise typer.Exit(1)
 
 
-def _records(ligands: list[str]) -> "Iterator[Record]":
+def _records(ligands: list[str], reading: LibraryChoice) -> "Iterator[Record]":
     """Yield the records of files and of SMILES, in the order given."""
     from osong.library import read_records
 
     for text in ligands:
         path = Path(text)
         if text and path.exists():
-            yield from read_records(path)
+            yield from read_records(path, **reading.reading())
         elif path.suffix[1:].isalpha() and not _is_smiles(text):
             raise InputError(f"{text}: there is no such file, and it is no SMILES; check the path")
         else:

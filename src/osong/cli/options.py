@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -13,13 +13,24 @@ if TYPE_CHECKING:
     from osong.ligands import LigandOptions
     from osong.receptor import Target
 
-__all__ = ["Effort", "LigandChoice", "Runner", "Scoring", "SearchChoice", "TargetChoice"]
+__all__ = [
+    "Effort",
+    "LibraryChoice",
+    "LigandChoice",
+    "Runner",
+    "Scoring",
+    "SearchChoice",
+    "TargetChoice",
+]
 
 Effort = Literal["fast", "balanced", "thorough"]
+Hydrogens = Literal["auto", "keep", "replace"]
+Kind = Literal["smiles", "csv", "tsv", "parquet", "sdf", "mol2", "pdbqt"]
 Scoring = Literal["vina", "vinardo"]
 Runner = Literal["local", "serial"]
 
 _TARGET = "Target: what to dock to, and where"
+_LIBRARY = "Library: how its files are read"
 _LIGANDS = "Ligands: how they are made ready"
 _SEARCH = "Search"
 
@@ -98,6 +109,29 @@ class TargetChoice:
             "--keep-waters", help="Keep the waters of the structure.", rich_help_panel=_TARGET
         ),
     ] = False
+    hydrogens: Annotated[
+        Hydrogens,
+        typer.Option(
+            help="Hydrogens of the structure; auto: keep them if most residues have some.",
+            rich_help_panel=_TARGET,
+        ),
+    ] = "auto"
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RESNAME,...",
+            help="Keep these residues though they are additives.",
+            rich_help_panel=_TARGET,
+        ),
+    ] = None
+    remove: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RESNAME,...",
+            help="Remove these residues from the structure.",
+            rich_help_panel=_TARGET,
+        ),
+    ] = None
 
     def load(self) -> "Target":
         """Return the target that the options describe."""
@@ -107,6 +141,7 @@ class TargetChoice:
         if self.target is not None:
             if self.receptor is not None:
                 raise InputError("give either --receptor FILE or --target NAME, not both")
+            self._refuse_changes(self.target)
             return self._with_box(Target.named(self.target))
         if self.receptor is None:
             raise InputError(
@@ -115,20 +150,31 @@ class TargetChoice:
             )
         if not self.receptor.is_file():
             raise InputError(f"{self.receptor}: there is no such file; check --receptor")
+        if ".pdbqt" in (suffix.lower() for suffix in self.receptor.suffixes):
+            self._refuse_changes(str(self.receptor))
         if is_archive(self.receptor):
+            self._refuse_changes(str(self.receptor))
             return self._with_box(Target.load(self.receptor))
         return Target.from_file(
             self.receptor,
             box=self._given_box(),
             ligand=self.ligand_box,
-            residues=self._residues(),
+            residues=_words(self.residues) or None,
             padding=self.padding,
             ph=self.receptor_ph,
             keep_waters=self.keep_waters,
+            hydrogens=self.hydrogens,
+            keep=_words(self.keep),
+            remove=_words(self.remove),
         )
 
-    def _residues(self) -> list[str] | None:
-        return self.residues.replace(",", " ").split() if self.residues else None
+    def _refuse_changes(self, receptor: str) -> None:
+        """Refuse to change a receptor that is taken as it is, rather than not do it."""
+        if self.hydrogens != "auto" or self.keep or self.remove:
+            raise InputError(
+                f"{receptor}: is ready and taken as it is; --hydrogens, --keep and --remove need "
+                "the structure itself as --receptor FILE (PDB or mmCIF)"
+            )
 
     def _given_box(self) -> "Box | None":
         from osong.box import Box
@@ -163,6 +209,52 @@ class TargetChoice:
         return target if box is None else replace(target, box=box)
 
 
+def _words(text: str | None) -> list[str]:
+    """Return the items of a list with commas or blanks; none where it was not given."""
+    return text.replace(",", " ").split() if text else []
+
+
+@dataclass(frozen=True)
+class LibraryChoice:
+    """How the files of a library are read, where their names and headers do not tell."""
+
+    smiles_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|N",
+            help="Column of the SMILES in a table: its name, or its number from 0.",
+            rich_help_panel=_LIBRARY,
+        ),
+    ] = None
+    name_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|N",
+            help="Column of the names in a table, or data item of an SD file.",
+            rich_help_panel=_LIBRARY,
+        ),
+    ] = None
+    kind: Annotated[
+        Kind | None,
+        typer.Option(
+            help="What the files are, whatever they are called.", rich_help_panel=_LIBRARY
+        ),
+    ] = None
+
+    def reading(self) -> dict[str, Any]:
+        """Return what was given, as options of ``osong.library.read_records``."""
+        given = {
+            "smiles_column": _column(self.smiles_column),
+            "name_column": _column(self.name_column),
+            "kind": self.kind,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+
+def _column(text: str | None) -> str | int | None:
+    return int(text) if text is not None and text.isdecimal() else text
+
+
 @dataclass(frozen=True)
 class LigandChoice:
     """How ligands are made ready, as it was asked for."""
@@ -191,6 +283,12 @@ class LigandChoice:
         int,
         typer.Option(metavar="N", help="Conformers of flexible rings.", rich_help_panel=_LIGANDS),
     ] = 4
+    embed_timeout_s: Annotated[
+        int,
+        typer.Option(
+            metavar="S", help="Seconds for the conformers of a state.", rich_help_panel=_LIGANDS
+        ),
+    ] = 60
     keep_geometry: Annotated[
         bool,
         typer.Option(
@@ -213,6 +311,7 @@ class LigandChoice:
                 max_stereoisomers=self.max_stereoisomers,
                 tautomers=self.tautomers,
                 max_ring_conformers=self.max_ring_conformers,
+                embed_timeout_s=self.embed_timeout_s,
                 keep_geometry=self.keep_geometry,
             )
         except ValidationError as error:

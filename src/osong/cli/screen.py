@@ -8,7 +8,14 @@ import typer
 from osong.cli.campaign import print_results, stopped_hint
 from osong.cli.expand import expand_options
 from osong.cli.inputs import library_path
-from osong.cli.options import Effort, LigandChoice, Runner, SearchChoice, TargetChoice
+from osong.cli.options import (
+    Effort,
+    LibraryChoice,
+    LigandChoice,
+    Runner,
+    SearchChoice,
+    TargetChoice,
+)
 
 __all__ = ["screen"]
 
@@ -47,6 +54,7 @@ def screen(
     ] = 600.0,
     hits: Annotated[int, typer.Option(min=1, metavar="N", help="Hits to show at the end.")] = 20,
     *,
+    reading: LibraryChoice,
     target: TargetChoice,
     ligand: LigandChoice,
     search: SearchChoice,
@@ -76,5 +84,6 @@ def screen(
             runner=runner,
             ligand_options=ligand.options(),
             molecule_timeout_s=timeout,
+            **reading.reading(),
         )
     print_results(campaign, hits)

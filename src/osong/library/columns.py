@@ -61,7 +61,7 @@ def find_columns(
         if usual is None:
             raise InputError(
                 f"{where}: no column looks like SMILES; the columns are {_listed(header)}: name "
-                "the right one with smiles_column"
+                "the right one with smiles_column (--smiles-column)"
             )
         smiles = usual
     if name_column is not None:

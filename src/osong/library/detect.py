@@ -84,7 +84,8 @@ def detect_kind(path: Path, kind: str | None = None) -> FileKind:
     if kind is None:
         raise InputError(
             f"{path}: cannot tell what this file is: give it one of the suffixes "
-            f"{', '.join(sorted(SUFFIXES))} (.gz, .zst or .bz2 may follow)"
+            f"{', '.join(sorted(SUFFIXES))} (.gz, .zst or .bz2 may follow), or give kind= "
+            "(--kind)"
         )
     return FileKind(kind)
 

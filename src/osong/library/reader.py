@@ -143,8 +143,8 @@ def _file_pieces(
         return split_sdf(lines, path, name_column if isinstance(name_column, str) else None)
     if isinstance(smiles_column, str):
         raise InputError(
-            f"{path}: a SMILES file has no column '{smiles_column}': leave smiles_column out, or "
-            "give the file the suffix .csv or .tsv"
+            f"{path}: a SMILES file has no column '{smiles_column}': leave smiles_column "
+            "(--smiles-column) out, or give kind='csv' or 'tsv' (--kind)"
         )
     return split_smiles(lines)
 

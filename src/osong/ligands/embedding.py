@@ -149,7 +149,8 @@ def _embed_more(
 
 def _too_slow(what: str) -> LigandError:
     return LigandError(
-        f"{what}: the time limit of conformer generation passed; a larger embed_timeout_s may help",
+        f"{what}: the time limit of conformer generation passed; a larger embed_timeout_s "
+        "(--embed-timeout-s) may help",
         stage="embed",
     )
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["BoxRequest", "load_receptor", "receptor_options"]
 
 _LIGAND_SUFFIXES: Final = (".sdf", ".sd", ".mol", ".mol2", ".pdb", ".ent", ".pdbqt", ".cif")
+_BOX_FLAGS: Final = "--center and --size, --ligand-box or --residues"
 _NEAR_BOX_ANGSTROM: Final = 2.0
 
 
@@ -101,7 +102,9 @@ def _load_pdbqt(path: Path, request: BoxRequest) -> tuple[Receptor, Box, list[Ch
             f"{path}: a PDBQT receptor is taken as it is, so '{request.ligand}' cannot be taken "
             "out of it; give box= or a ligand file, or prepare from PDB or mmCIF"
         )
-    raise BoxError(f"{path}: no box; give box=, ligand= (a file) or residues=['A:123', ...]")
+    raise BoxError(
+        f"{path}: no box; give box=, ligand= (a file) or residues=['A:123', ...] ({_BOX_FLAGS})"
+    )
 
 
 def _find_box(
@@ -126,7 +129,7 @@ def _find_box(
     if request.box is None:
         raise BoxError(
             f"{path}: no box; give box=, ligand= ({_ligand_names(residues)}) or "
-            "residues=['A:123', ...]"
+            f"residues=['A:123', ...] ({_BOX_FLAGS})"
         )
     return request.box, residues
 
@@ -157,6 +160,6 @@ def _report_occupied_box(
         ):
             text = (
                 f"lies in the box and stays in the receptor; if it is the ligand, "
-                f"give remove=['{residue.name}']"
+                f"give remove=['{residue.name}'] (--remove {residue.name})"
             )
             changes.append(Change("occupied box", residue.label, text))

@@ -169,7 +169,7 @@ def _perceive(site: _Site, residue: Residue, changes: list[Change]) -> AtomChemi
     if ad_type is None:
         raise ReceptorError(
             f"{residue.label} {name}: no atom type for element {element}; remove the residue "
-            f"(remove=['{residue.name}']) or replace the atom"
+            f"(remove=['{residue.name}'], --remove {residue.name}) or replace the atom"
         )
     changes.append(Change("substituted", residue.label, f"{name}: {reason}"))
     return AtomChemistry(ad_type, 0, False)

@@ -65,7 +65,7 @@ def prepare_receptor(
     if not any(residue.name not in WATERS for residue in residues):
         raise ReceptorError(
             "nothing is left of the structure but waters and additives; give a structure with "
-            "a protein or nucleic acid, or keep=[...] what was removed"
+            "a protein or nucleic acid, or keep=[...] (--keep) what was removed"
         )
     if not any(residue.name in STANDARD for residue in residues):
         text = "no amino acid or nucleotide in it: everything typed by geometry"
@@ -106,7 +106,7 @@ def _keeps_hydrogens(
         if total:
             text = (
                 f"{total} in the file: polar ones kept as they are, pH not applied "
-                "(hydrogens='replace' builds them anew)"
+                "(hydrogens='replace', or --hydrogens replace, builds them anew)"
             )
             changes.append(Change("hydrogens", "", text))
         return bool(total)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from osong.box import Box
 from osong.cli.expand import expand_options
 from osong.cli.inputs import library_path
-from osong.cli.options import LigandChoice, TargetChoice
+from osong.cli.options import LibraryChoice, LigandChoice, TargetChoice
 from osong.errors import InputError
 from osong.receptor import Target
 
@@ -107,6 +107,67 @@ def test_saved_target_is_loaded_as_a_receptor(egfr: Target, tmp_path: Path) -> N
     loaded = TargetChoice(receptor=tmp_path / "egfr.target").load()
     assert loaded.key == egfr.key
     assert loaded.box == egfr.box
+
+
+# A residue with a hydrogen, an additive and a metal.
+STRUCTURE = """\
+ATOM      1  N   GLY A   1       0.000   0.000   0.000  1.00  0.00           N
+ATOM      2  CA  GLY A   1       1.460   0.000   0.000  1.00  0.00           C
+ATOM      3  C   GLY A   1       2.010   1.420   0.000  1.00  0.00           C
+ATOM      4  O   GLY A   1       1.250   2.390   0.000  1.00  0.00           O
+ATOM      5  HA2 GLY A   1       1.820  -0.530   0.880  1.00  0.00           H
+HETATM    6  O1  GOL A 900       6.000   0.000   4.000  1.00  0.00           O
+HETATM    7 ZN    ZN A 901       0.000   0.000   6.000  1.00  0.00          ZN
+END
+"""
+
+
+def test_a_structure_is_changed_as_asked(tmp_path: Path) -> None:
+    path = tmp_path / "small.pdb"
+    path.write_text(STRUCTURE)
+    box = {"receptor": path, "center": (0.0, 0.0, 0.0), "size": (20.0, 20.0, 20.0)}
+    plain = TargetChoice(**box).load()
+    assert {"ZN", "GLY"} == set(plain.receptor.residue_name)
+    changed = TargetChoice(**box, keep="gol", remove="ZN,XX", hydrogens="replace").load()
+    assert {"GOL", "GLY"} == set(changed.receptor.residue_name)
+    assert "1 in the file: polar ones kept" in str(plain.report)
+    assert "1 of the file removed (as asked)" in str(changed.report)
+
+
+@pytest.mark.parametrize("change", [{"hydrogens": "replace"}, {"keep": "GOL"}, {"remove": "ZN"}])
+def test_a_receptor_that_is_ready_is_not_changed(
+    egfr: Target, tmp_path: Path, change: dict[str, str]
+) -> None:
+    saved, pdbqt = tmp_path / "egfr.target", tmp_path / "egfr.pdbqt"
+    egfr.save(saved)
+    egfr.to_pdbqt(pdbqt)
+    for choice in ({"target": "EGFR"}, {"receptor": saved}, {"receptor": pdbqt}):
+        with pytest.raises(InputError, match="--hydrogens, --keep and --remove need the structure"):
+            TargetChoice(**choice, **change).load()
+
+
+@pytest.mark.parametrize(
+    ("choice", "reading"),
+    [
+        (LibraryChoice(), {}),
+        (LibraryChoice("structure", "code"), {"smiles_column": "structure", "name_column": "code"}),
+        (LibraryChoice("0", "12"), {"smiles_column": 0, "name_column": 12}),
+        (LibraryChoice(kind="csv"), {"kind": "csv"}),
+    ],
+)
+def test_only_what_was_said_of_a_library_is_passed_on(
+    choice: LibraryChoice, reading: dict[str, object]
+) -> None:
+    assert choice.reading() == reading
+
+
+def test_kinds_are_those_that_the_library_knows() -> None:
+    from typing import get_args
+
+    from osong.cli.options import Kind
+    from osong.library.detect import KINDS
+
+    assert get_args(Kind) == KINDS
 
 
 def test_drugs_are_those_in_the_package_unless_there_is_such_a_file(
