@@ -118,6 +118,24 @@ def test_folder_of_another_campaign_is_refused(tmp_path, change, named):
     assert part_bytes(first) == before
 
 
+def test_settings_alone_bind_nobody(tmp_path):
+    """A folder that was there, empty, keeps its settings when planning fails."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+
+    def broken():
+        yield "C"
+        raise InputError("the library breaks off")
+
+    with pytest.raises(InputError, match="breaks off"):
+        fake_screen(broken(), folder)
+    assert (folder / "campaign.toml").exists()
+    assert not (folder / "plan.json").exists()
+    campaign = fake_screen(molecules(5), folder, seed=1)
+    assert campaign.settings.seed == 1
+    assert campaign.status().n_ok == 5
+
+
 def test_another_library_is_refused(tmp_path):
     first = fake_screen(molecules(5), tmp_path / "run")
     before = part_bytes(first)

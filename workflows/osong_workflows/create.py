@@ -180,17 +180,26 @@ def _check_folder(folder: CampaignFolder, settings: CampaignSettings) -> None:
     path = folder.path
     if path.exists() and not path.is_dir():
         raise CampaignError(f"{path}: is a file; choose a folder for the campaign")
-    if folder.settings.exists():
+    if folder.settings.exists() and _is_begun(folder):
         differences = read_settings(folder.settings).differences(settings)
         if differences:
             raise CampaignError(
                 f"{path}: holds another campaign ({'; '.join(differences)}); choose another "
                 "output folder"
             )
-    elif path.exists() and not all(_is_ours(entry.name) for entry in path.iterdir()):
+    elif (
+        path.exists()
+        and not folder.settings.exists()
+        and not all(_is_ours(entry.name) for entry in path.iterdir())
+    ):
         raise CampaignError(
             f"{path}: is not empty and holds no campaign; choose another output folder"
         )
+
+
+def _is_begun(folder: CampaignFolder) -> bool:
+    """Return whether anything can have been docked: settings alone bind nobody."""
+    return folder.plan.exists() or any(folder.parts.glob("*"))
 
 
 def _is_ours(name: str) -> bool:
