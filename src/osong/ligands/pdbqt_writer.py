@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,9 +16,11 @@ from osong.ligands.pose import pack_pose
 from osong.ligands.prepare import prepare_ligand
 from osong.ligands.prepared import PreparedLigand
 from osong.ligands.torsions import SegmentTree, active_torsions, build_tree
+from osong.whole_files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 __all__ = ["pdbqt_string", "write_pdbqt"]
 
@@ -35,18 +36,20 @@ def write_pdbqt(mol: Chem.Mol | PreparedLigand, path: str | Path) -> None:
         With a conformer, which is written as it is, missing hydrogens added; without one, the
         molecule is prepared with the default options and its first state written.
     path
-        File to write.
+        File to write; it appears whole or not at all.
 
     Raises
     ------
     LigandError
         Where the molecule cannot be prepared.
+    ResourceError
+        Where the file cannot be written.
     """
     if isinstance(mol, PreparedLigand):
         prepared = mol
     else:
         prepared = pack_pose(mol) if mol.GetNumConformers() else prepare_ligand(mol)[0]
-    Path(path).write_text(pdbqt_string(prepared), encoding="utf-8")
+    write_whole(path, pdbqt_string(prepared))
 
 
 def pdbqt_string(prepared: PreparedLigand, coords: npt.NDArray[np.floating] | None = None) -> str:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 
 from osong.box import Box
-from osong.errors import BoxError, InputError
+from osong.errors import BoxError
 from osong.receptor.archive import is_archive, load_archive, save_archive
 from osong.receptor.load import BoxRequest, load_receptor, receptor_options
 from osong.receptor.named import named_names, named_receptor
 from osong.receptor.pdbqt import read_pdbqt, receptor_to_pdbqt
 from osong.receptor.report import PreparationReport
+from osong.whole_files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -105,12 +106,7 @@ class Target:
 
     def to_pdbqt(self, path: str | Path) -> None:
         """Write the receptor as rigid PDBQT for other programs (the box is not in it)."""
-        try:
-            Path(path).write_text(receptor_to_pdbqt(self.receptor, self.name), encoding="utf-8")
-        except OSError as error:
-            raise InputError(
-                f"{path}: cannot be written ({error.strerror}); check folder, permissions and space"
-            ) from error
+        write_whole(path, receptor_to_pdbqt(self.receptor, self.name))
 
     @classmethod
     def from_file(
