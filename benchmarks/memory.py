@@ -170,7 +170,7 @@ def _plot(result: dict[str, Any], path: Path) -> None:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        print("no plot: pip install 'osong[plot]'")
+        print("no plot: pip install matplotlib")
         return
     samples = np.array(result["samples"], dtype=np.float64)
     figure = Figure(figsize=(7, 4))

@@ -155,7 +155,7 @@ def test_readme_commands_use_what_is_there(root: Path) -> None:
 def test_constraints_pin_every_direct_dependency(root: Path) -> None:
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     asked = [*project["dependencies"]]
-    for extra in ("receptor", "dockstring", "duckdb", "polars", "plot", "dev"):
+    for extra in ("receptor", "dockstring", "duckdb", "polars", "dev"):
         asked += project["optional-dependencies"][extra]
     lines = (root / "constraints.txt").read_text().splitlines()
     pinned = {normal(ln.partition("==")[0]) for ln in lines if "==" in ln}

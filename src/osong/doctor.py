@@ -31,9 +31,14 @@ _REQUIRED: Final = (
     "pyarrow",
     "pandas",
     "pydantic",
+    "typer",
+    "rich",
     "dask",
     "distributed",
     "dimorphite-dl",
+    "loguru",
+    "zstandard",
+    "psutil",
 )
 _OPTIONAL: Final = (
     ("pdbfixer", "pdbfixer", "receptor", "missing atoms of raw crystal structures"),
@@ -41,7 +46,6 @@ _OPTIONAL: Final = (
     ("dockstring", "dockstring", "dockstring", "receptors by name, such as EGFR"),
     ("duckdb", "duckdb", "duckdb", "SQL over results"),
     ("polars", "polars", "polars", "results as polars tables"),
-    ("matplotlib", "matplotlib", "plot", "figures"),
 )
 _PROBE_SECONDS: Final = 10
 _GIB: Final = 1 << 30
@@ -125,14 +129,14 @@ def _cpu_name() -> str:
 
 
 def _vector_width() -> str:
-    """Return the widest vector instructions, which set how fast one core searches."""
+    """Return the widest vector instructions, and how many registers the 16 lanes take there."""
     flags = set(_cpu_info("flags").split())
     if "avx512f" in flags:
-        return "AVX-512 (16 lanes)"
+        return "AVX-512 (16 lanes in 1 register)"
     if "avx2" in flags:
-        return "AVX2 (8 lanes)"
+        return "AVX2 (16 lanes in 2 registers)"
     if platform.machine() in ("aarch64", "arm64"):
-        return "NEON (4 lanes)"
+        return "NEON (16 lanes in 4 registers)"
     return "no AVX2 (slow)"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
@@ -59,6 +60,23 @@ def test_missing_extra_of_a_release_is_asked_for_by_name(
 ) -> None:
     install_from(url, monkeypatch)
     assert polars().remedy.endswith("-m pip install 'osong[polars]'")
+
+
+def test_every_requirement_is_looked_for(root: Path) -> None:
+    asked = tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = {re.match(r"[\w-]+", item)[0] for item in asked}
+    assert names == set(doctor._REQUIRED)
+
+
+@pytest.mark.parametrize(
+    ("flags", "width"),
+    [("fma avx2 avx512f", "16 lanes in 1 register"), ("fma avx2", "16 lanes in 2 registers")],
+)
+def test_width_is_told_in_registers(
+    monkeypatch: pytest.MonkeyPatch, flags: str, width: str
+) -> None:
+    monkeypatch.setattr(doctor, "_cpu_info", lambda field: flags)
+    assert width in doctor._vector_width()
 
 
 def test_missing_requirement_is_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
