@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from osong.errors import ResourceError
 from osong.machine import usable_cores, usable_memory
 
 __all__ = ["affordable_workers", "share_of_memory"]
@@ -13,9 +14,21 @@ _OWN_MEMORY: Final = 512 * 2**20
 
 
 def affordable_workers(bytes_per_worker: int) -> int:
-    """Return as many workers as there are cores, fewer where memory would not suffice."""
+    """Return as many workers as there are cores, fewer where memory would not suffice.
+
+    Raises
+    ------
+    ResourceError
+        Not even one fits.
+    """
     by_memory = (usable_memory() - _OWN_MEMORY) // bytes_per_worker
-    return max(1, min(usable_cores(), by_memory))
+    if by_memory < 1:
+        raise ResourceError(
+            f"one worker needs about {(bytes_per_worker + _OWN_MEMORY) / 2**30:.1f} GiB of memory "
+            f"and this job may use {usable_memory() / 2**30:.1f} GiB: take a smaller box or a "
+            "bigger machine, or say workers=1 (--workers 1) to try all the same"
+        )
+    return min(usable_cores(), by_memory)
 
 
 def share_of_memory(workers: int) -> int:
