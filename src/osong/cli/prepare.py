@@ -8,7 +8,7 @@ import typer
 from osong.cli.expand import expand_options
 from osong.cli.failures import Stopped
 from osong.cli.inputs import library_path
-from osong.cli.options import LigandChoice, TargetChoice
+from osong.cli.options import LibraryChoice, LigandChoice, TargetChoice
 from osong.cli.terminal import console, plural, print_failures
 
 __all__ = ["prepare_library", "prepare_target"]
@@ -75,6 +75,7 @@ def prepare_library(
         float, typer.Option(metavar="S", help="Seconds after which a molecule is given up.")
     ] = 600.0,
     *,
+    reading: LibraryChoice,
     choice: LigandChoice,
 ) -> None:
     """Make a library ready once, as Parquet shards: states, conformers, types and torsions.
@@ -89,7 +90,12 @@ def prepare_library(
     source = library_path(library)
     try:
         prepared = run(
-            source, output, options=choice.options(), workers=workers, molecule_timeout_s=timeout
+            source,
+            output,
+            options=choice.options(),
+            workers=workers,
+            molecule_timeout_s=timeout,
+            **reading.reading(),
         )
     except KeyboardInterrupt:
         raise Stopped("whole shards are kept; the same command goes on from there") from None
