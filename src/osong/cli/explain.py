@@ -145,9 +145,11 @@ def _write_atoms(scores: "list[tuple[str, Score]]", path: Path) -> None:
     """Write every atom of every pose."""
     import pandas as pd
 
+    from osong.whole_files import write_whole
+
     tables = [
         score.atoms.assign(pose=index, name=name)
         for index, (name, score) in enumerate(scores, start=1)
     ]
     columns = ["pose", "name", *scores[0][1].atoms.columns]
-    pd.concat(tables, ignore_index=True)[columns].to_csv(path, index=False)
+    write_whole(path, pd.concat(tables, ignore_index=True)[columns].to_csv(index=False))

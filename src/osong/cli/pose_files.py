@@ -1,6 +1,5 @@
 """Files of poses: SDF with everything, PDBQT for other programs."""
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,13 +31,9 @@ def write_poses(poses: "Sequence[Pose]", path: Path) -> None:
 
         write_sdf((pose.mol for pose in poses), path)
         return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.writelines(_pdbqt(poses))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    from osong.whole_files import write_whole
+
+    write_whole(path, "".join(_pdbqt(poses)))
 
 
 def _pdbqt(poses: "Sequence[Pose]") -> Iterator[str]:
