@@ -149,6 +149,28 @@ def test_dock_takes_salts_and_names_smiles_after_themselves(pocket: Path, tmp_pa
     assert written.count("REMARK  Name = CCN.Cl\n") == written.count("REMARK  Name = CCO\n") == 1
 
 
+@pytest.fixture
+def odd_table(tmp_path: Path) -> Path:
+    """A table whose columns have no usual names."""
+    path = tmp_path / "odd.csv"
+    path.write_text("first,second,third\n1,CCO,ethanol\n2,CCN,ethylamine\n")
+    return path
+
+
+def test_columns_of_a_table_can_be_named(pocket: Path, odd_table: Path, tmp_path: Path) -> None:
+    columns = ["--smiles-column", "second", "--name-column", 2]
+    message = refuse("dock", odd_table, "-r", pocket, "-o", tmp_path / "poses.sdf")
+    assert "--smiles-column" in message
+    out = tmp_path / "poses.sdf"
+    printed = succeed(
+        "dock", odd_table, "-r", pocket, "-o", out, "--effort", "fast", "-n", 1, *columns
+    )
+    assert "ethylamine" in printed
+    run1 = tmp_path / "run1"
+    words = ["screen", odd_table, "-r", pocket, "--out", run1, "--runner", "serial", *columns]
+    assert "2 ok, 0 failed" in succeed(*words)
+
+
 def test_dock_refuses_what_is_no_ligand(pocket: Path, tmp_path: Path) -> None:
     message = refuse("dock", "nothing.sdf", "-r", pocket, "-o", tmp_path / "poses.sdf")
     assert "nothing.sdf: there is no such file" in message
