@@ -186,6 +186,8 @@ def test_explain_adds_up(pocket: Path, campaign: Path, tmp_path: Path) -> None:
     assert atoms["energy"].sum() == pytest.approx(score.inter)
     assert "acetamide" in succeed("explain", hits, "-r", pocket)
     assert "there is no pose 9" in refuse("explain", hits, "-r", pocket, "--pose", "9")
+    nowhere = tmp_path / "missing" / "atoms.csv"
+    assert str(nowhere) in refuse("explain", hits, "-r", pocket, "-o", nowhere)
 
 
 def test_status_and_resume_of_a_finished_campaign(campaign: Path) -> None:
