@@ -12,6 +12,7 @@ from rdkit import Chem, rdBase
 
 from osong.errors import LigandError
 from osong.ligands.atom_typing import AtomTyping, type_atoms
+from osong.ligands.origin import check_is_molecule
 from osong.ligands.pose import pack_pose
 from osong.ligands.prepare import prepare_ligand
 from osong.ligands.prepared import PreparedLigand
@@ -48,6 +49,7 @@ def write_pdbqt(mol: Chem.Mol | PreparedLigand, path: str | Path) -> None:
     if isinstance(mol, PreparedLigand):
         prepared = mol
     else:
+        check_is_molecule(mol)
         prepared = pack_pose(mol) if mol.GetNumConformers() else prepare_ligand(mol)[0]
     write_whole(path, pdbqt_string(prepared))
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 
 from osong.box import Box
-from osong.errors import BoxError
+from osong.errors import BoxError, InputError
 from osong.receptor.archive import is_archive, load_archive, save_archive
 from osong.receptor.load import BoxRequest, load_receptor, receptor_options
 from osong.receptor.named import named_names, named_receptor
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from osong.receptor.model import Receptor
 
-__all__ = ["Target"]
+__all__ = ["Target", "check_is_target"]
 
 _REACH_ANGSTROM: Final = 4.0
 """A ligand atom in the box and a receptor atom this far outside it can just touch."""
@@ -64,6 +64,14 @@ class Target:
                 f"{_round(self.box.size)} misses the receptor by {nearest:.1f} A; the receptor's "
                 f"middle is at ({middle}): correct the centre, or take the box from a ligand"
             )
+
+    def __repr__(self) -> str:
+        """Show what it is in one line; ``print(target.report)`` shows what was changed."""
+        edges = " x ".join(f"{edge:g}" for edge in self.box.size)
+        return (
+            f"Target({self.name!r}, {self.receptor.n_atoms} atoms, box {edges} A at "
+            f"{_round(self.box.center)}, {len(self.report)} changes)"
+        )
 
     @classmethod
     def named(cls, name: str) -> Target:
@@ -181,3 +189,18 @@ def _stem(path: Path) -> str:
 
 def _round(values: tuple[float, float, float]) -> str:
     return "(" + ", ".join(f"{value:.1f}" for value in values) + ")"
+
+
+def check_is_target(given: object) -> None:
+    """Refuse what is no target, a file's path for instance.
+
+    Raises
+    ------
+    InputError
+        Naming the call that makes one.
+    """
+    if not isinstance(given, Target):
+        raise InputError(
+            f"target is a {type(given).__name__}, not an osong.Target: make one with "
+            "osong.Target.from_file, or read a saved one with osong.Target.load"
+        )

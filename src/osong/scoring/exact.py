@@ -11,11 +11,12 @@ from rdkit import Chem
 
 from osong.atom_types import ATOM_TYPES
 from osong.errors import InputError
+from osong.ligands.origin import check_is_molecule
 from osong.ligands.packed import PackedLigand
 from osong.ligands.pose import pack_pose
 from osong.ligands.prepared import PreparedLigand
 from osong.receptor.model import Receptor
-from osong.receptor.target import Target
+from osong.receptor.target import Target, check_is_target
 from osong.scoring.functions import ScoringFunction, scoring_function
 from osong.scoring.grid import CAP_KCAL, GridMaps, grid_energies
 from osong_kernels.cpu.terms import ligand_terms, receptor_terms
@@ -93,11 +94,13 @@ def score(
     LigandError
         If the molecule cannot be typed.
     """
+    check_is_target(target)
     if method not in ("exact", "grid"):
         raise InputError(f"method={method!r} is unknown: choose 'exact' or 'grid'")
     if isinstance(mol, PreparedLigand):
         ligand = mol
     else:
+        check_is_molecule(mol)
         if mol.GetNumConformers() == 0:
             raise InputError(
                 "this molecule has no coordinates, so there is no pose to score: "

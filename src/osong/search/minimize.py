@@ -7,9 +7,10 @@ from rdkit import Chem
 
 from osong.atom_types import ATOM_TYPES
 from osong.errors import BoxError, InputError
+from osong.ligands.origin import check_is_molecule
 from osong.ligands.pose import pack_pose
 from osong.ligands.prepared import PreparedLigand
-from osong.receptor.target import Target
+from osong.receptor.target import Target, check_is_target
 from osong.scoring.exact import ExactScorer
 from osong.scoring.functions import scoring_function
 from osong.scoring.kernel_ligand import KernelLigand
@@ -41,6 +42,9 @@ def minimize(target: Target, mol: Chem.Mol | PreparedLigand, scoring: str = "vin
     LigandError
         If the molecule cannot be typed.
     """
+    check_is_target(target)
+    if not isinstance(mol, PreparedLigand):
+        check_is_molecule(mol)
     if isinstance(mol, Chem.Mol) and mol.GetNumConformers() == 0:
         raise InputError(
             "this molecule has no coordinates, so there is no pose to minimise: dock it with "

@@ -10,7 +10,7 @@ import numpy as np
 
 from osong.errors import InputError, LigandError
 from osong.ligands.prepared import PreparedLigand
-from osong.receptor.target import Target
+from osong.receptor.target import Target, check_is_target
 from osong.scoring.exact import ExactScorer
 from osong.scoring.functions import scoring_function
 from osong.scoring.grid import GridMaps
@@ -62,6 +62,7 @@ class DockingSession:
         for name, value in (("n_poses", n_poses), ("threads", threads)):
             if value < 1:
                 raise InputError(f"{name}={value}: must be at least 1")
+        check_is_target(target)
         self.target = target
         self.scoring = scoring_function(scoring)
         self.effort = effort_named(effort)
