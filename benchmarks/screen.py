@@ -30,14 +30,14 @@ from osong_workflows.settings import make_settings
 __all__ = ["StageClock", "add_arguments", "main", "summary"]
 
 _STAGES = {
-    "read": ("osong_workflows.docking:parse_record",),
+    "read": ("osong_workflows.preparing:parse_record",),
     "prepare: states": (
         "osong.ligands.prepare:standardize",
         "osong.ligands.prepare:enumerate_variants",
     ),
     "prepare: embed": ("osong.ligands.prepare:embed",),
     "prepare: type and pack": ("osong.ligands.prepare:pack_molecule",),
-    "prepare: other": ("osong_workflows.docking:prepare_ligand",),
+    "prepare: other": ("osong_workflows.preparing:prepare_ligand",),
     "search": ("osong.search.session:find_minima",),
     "refine": ("osong.search.session:refine",),
 }

@@ -114,7 +114,9 @@ class DockingSession:
     def _pose(
         self, ligand: PreparedLigand, arrays: KernelLigand, genotype: np.ndarray, conformer: int
     ) -> Pose:
-        coords = place_packed(ligand.packed, arrays, genotype, conformer)
+        # The energy is that of the coordinates as they are returned: at the cutoff a pair jumps
+        # by 0.003 kcal/mol, so rounding after scoring would show.
+        coords = place_packed(ligand.packed, arrays, genotype, conformer).astype(np.float32)
         inter, intra = self._exact.energies(ligand.packed, coords)
         factor = self.scoring.torsion_factor(ligand.packed.torsion_count)
         return Pose(
@@ -123,7 +125,7 @@ class DockingSession:
             intra=intra,
             genotype=genotype,
             conformer=conformer,
-            coords=coords.astype(np.float32),
+            coords=coords,
             ligand=ligand,
             scoring=self.scoring.name,
         )
