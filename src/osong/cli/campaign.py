@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from osong.cli.failures import Stopped
-from osong.cli.options import Runner
+from osong.cli.options import Runner, WorkersOption
 from osong.cli.terminal import console, make_table, number, plural, print_failures
 
 if TYPE_CHECKING:
@@ -38,16 +38,7 @@ def status(folder: FolderArgument) -> None:
 
 def resume(
     folder: FolderArgument,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers",
-            "-j",
-            min=1,
-            metavar="N",
-            help="Molecules at a time, a core each; as many as this job may use by default.",
-        ),
-    ] = None,
+    workers: WorkersOption = None,
     runner: Annotated[
         Runner, typer.Option(help="local: several processes; serial: this one.")
     ] = "local",

@@ -21,6 +21,18 @@ __all__ = [
     "Scoring",
     "SearchChoice",
     "TargetChoice",
+    "WorkersOption",
+]
+
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        "-j",
+        min=1,
+        metavar="N",
+        help="Molecules at a time, a core each; as many as this job may use by default.",
+    ),
 ]
 
 Effort = Literal["fast", "balanced", "thorough"]

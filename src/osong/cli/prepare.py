@@ -8,7 +8,7 @@ import typer
 from osong.cli.expand import expand_options
 from osong.cli.failures import Stopped
 from osong.cli.inputs import library_path
-from osong.cli.options import LibraryChoice, LigandChoice, TargetChoice
+from osong.cli.options import LibraryChoice, LigandChoice, TargetChoice, WorkersOption
 from osong.cli.terminal import console, plural, print_failures
 
 __all__ = ["prepare_library", "prepare_target"]
@@ -61,16 +61,7 @@ def prepare_library(
         Path,
         typer.Option("--output", "-o", metavar="FOLDER", help="New folder of Parquet shards."),
     ],
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers",
-            "-j",
-            min=1,
-            metavar="N",
-            help="Molecules at a time, a core each; as many as this job may use by default.",
-        ),
-    ] = None,
+    workers: WorkersOption = None,
     timeout: Annotated[
         float, typer.Option(metavar="S", help="Seconds after which a molecule is given up.")
     ] = 600.0,

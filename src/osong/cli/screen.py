@@ -15,6 +15,7 @@ from osong.cli.options import (
     Runner,
     SearchChoice,
     TargetChoice,
+    WorkersOption,
 )
 
 __all__ = ["screen"]
@@ -36,16 +37,7 @@ def screen(
         ),
     ],
     effort: Annotated[Effort, typer.Option(help="How long to search each molecule.")] = "fast",
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers",
-            "-j",
-            min=1,
-            metavar="N",
-            help="Molecules at a time, a core each; as many as this job may use by default.",
-        ),
-    ] = None,
+    workers: WorkersOption = None,
     runner: Annotated[
         Runner, typer.Option(help="local: several processes; serial: this one.")
     ] = "local",
