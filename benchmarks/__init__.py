@@ -1,1 +1,1 @@
-"""What is measured, against whom, and on which machine: ``python -m benchmarks --help``."""
+"""``python -m benchmarks`` in a checkout; the suite itself is the package ``osong_benchmarks``."""

@@ -183,7 +183,9 @@ def wheel(root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         return archive.namelist()
 
 
-@pytest.mark.parametrize("package", ["osong", "osong_kernels", "osong_workflows"])
+@pytest.mark.parametrize(
+    "package", ["osong", "osong_kernels", "osong_workflows", "osong_benchmarks"]
+)
 def test_wheel_holds_each_package_with_its_types(wheel: list[str], package: str) -> None:
     assert f"{package}/__init__.py" in wheel
     assert f"{package}/py.typed" in wheel
@@ -192,10 +194,16 @@ def test_wheel_holds_each_package_with_its_types(wheel: list[str], package: str)
 def test_wheel_holds_the_drugs_and_the_licence_and_no_tests(wheel: list[str]) -> None:
     assert "osong/quickstart/drugs.smi" in wheel
     assert any(name.endswith("licenses/LICENSE") for name in wheel)
-    assert not [name for name in wheel if name.startswith(("tests", "benchmarks", "docs"))]
+    assert not [name for name in wheel if name.startswith(("tests", "benchmarks/", "docs"))]
 
 
 def test_every_source_file_is_in_the_wheel(root: Path, wheel: list[str]) -> None:
-    for floor in ("src", "kernels", "workflows"):
-        for path in (root / floor).rglob("*.py"):
-            assert path.relative_to(root / floor).as_posix() in wheel
+    for package in (
+        "src/osong",
+        "kernels/osong_kernels",
+        "workflows/osong_workflows",
+        "benchmarks/osong_benchmarks",
+    ):
+        floor = (root / package).parent
+        for path in (root / package).rglob("*.py"):
+            assert path.relative_to(floor).as_posix() in wheel

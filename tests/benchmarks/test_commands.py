@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks.__main__ import main
+
+from osong_benchmarks.__main__ import main
 
 
 def run(shared_data: Path, out: Path, command: str, *more: str) -> None:

@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks.complexes import Complex, in_shard
-from benchmarks.pose_distance import heavy_atom_rmsd
-from benchmarks.redock import choose
-from benchmarks.redock_summary import accuracy_table, energy_table, speed_table
 from rdkit import Chem
 from rdkit.Chem import AllChem
+
+from osong_benchmarks.complexes import Complex, in_shard
+from osong_benchmarks.pose_distance import heavy_atom_rmsd
+from osong_benchmarks.redock import choose
+from osong_benchmarks.redock_summary import accuracy_table, energy_table, speed_table
 
 
 def embedded(smiles: str) -> Chem.Mol:

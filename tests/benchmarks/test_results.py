@@ -3,7 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from benchmarks.results import ResultFile, provenance
+
+from osong_benchmarks.results import ResultFile, provenance
 
 
 def test_rows_come_back_and_the_last_of_a_name_counts(tmp_path: Path) -> None:

@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from benchmarks.statistics import Differences, percent, share, wilson_interval
 from hypothesis import given
 from hypothesis import strategies as st
+
+from osong_benchmarks.statistics import Differences, percent, share, wilson_interval
 
 
 def test_differences_are_absolute() -> None:

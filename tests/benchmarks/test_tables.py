@@ -3,7 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from benchmarks.tables import markdown_table, write_table
+
+from osong_benchmarks.tables import markdown_table, write_table
 
 
 def test_numbers_are_aligned_right_and_pipes_escaped() -> None:

@@ -3,12 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from benchmarks.complexes import read_complexes, receptor_pdbqt
-from benchmarks.parity import SCORINGS, compare, summary
-from benchmarks.vina_formula import pose_energies
 
 from osong import Target, pack_pose, score
 from osong.scoring.functions import scoring_function
+from osong_benchmarks.complexes import read_complexes, receptor_pdbqt
+from osong_benchmarks.parity import SCORINGS, compare, summary
+from osong_benchmarks.vina_formula import pose_energies
 
 
 @pytest.mark.parametrize("scoring", SCORINGS)

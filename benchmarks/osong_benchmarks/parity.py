@@ -12,15 +12,15 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from benchmarks.complexes import Complex, in_shard, read_complexes, receptor_pdbqt
-from benchmarks.results import ResultFile, provenance
-from benchmarks.statistics import Differences
-from benchmarks.tables import markdown_table, write_table
-from benchmarks.vina_formula import pose_energies
-from benchmarks.vina_peer import vina_score
 from osong import Target, pack_pdbqt, pack_pose, pdbqt_string, score
 from osong.errors import OsongError
 from osong.scoring.functions import scoring_function
+from osong_benchmarks.complexes import Complex, in_shard, read_complexes, receptor_pdbqt
+from osong_benchmarks.results import ResultFile, provenance
+from osong_benchmarks.statistics import Differences
+from osong_benchmarks.tables import markdown_table, write_table
+from osong_benchmarks.vina_formula import pose_energies
+from osong_benchmarks.vina_peer import vina_score
 
 __all__ = ["SCORINGS", "add_arguments", "compare", "main", "summary"]
 

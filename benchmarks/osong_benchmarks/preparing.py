@@ -15,7 +15,7 @@ from osong_workflows.settings import CampaignSettings
 
 __all__ = ["DOCKER", "build_docker"]
 
-DOCKER = "benchmarks.preparing:build_docker"
+DOCKER = "osong_benchmarks.preparing:build_docker"
 
 
 def build_docker(target_path: str, settings: CampaignSettings) -> Docker:

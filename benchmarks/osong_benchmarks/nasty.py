@@ -17,12 +17,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.complexes import read_complexes, receptor_pdbqt
-from benchmarks.preparing import DOCKER
-from benchmarks.results import ResultFile, provenance
-from benchmarks.tables import markdown_table, write_table
 from osong import LigandOptions, Record, Target, read_records
 from osong.errors import OsongError
+from osong_benchmarks.complexes import read_complexes, receptor_pdbqt
+from osong_benchmarks.preparing import DOCKER
+from osong_benchmarks.results import ResultFile, provenance
+from osong_benchmarks.tables import markdown_table, write_table
 from osong_workflows.child import Job
 from osong_workflows.docking import DEFAULT_DOCKER
 from osong_workflows.events import Publisher
@@ -55,7 +55,9 @@ def main(args: argparse.Namespace) -> None:
     results = ResultFile(args.out / f"{name}.jsonl", ("kind", "file"))
     if args.summary:
         args.kinds = []
-    supervisor = Supervisor(_job(args), Publisher([]), threading.Event(), StartGate())
+    supervisor: Supervisor[Any] = Supervisor(
+        _job(args), Publisher([]), threading.Event(), StartGate()
+    )
     with contextlib.closing(supervisor):
         _run_all(args, results, supervisor)
     if not results.rows():
@@ -67,7 +69,7 @@ def main(args: argparse.Namespace) -> None:
         write_table(Path("docs/accuracy.md"), "nasty", table, provenance(command))
 
 
-def _run_all(args: argparse.Namespace, results: ResultFile, supervisor: Supervisor) -> None:
+def _run_all(args: argparse.Namespace, results: ResultFile, supervisor: Supervisor[Any]) -> None:
     for kind in args.kinds:
         for path in sorted((args.data / "nasty" / kind).iterdir()):
             if args.only and path.name not in args.only:
@@ -119,7 +121,7 @@ def _expectations(path: Path) -> Iterator[tuple[str, str]]:
             yield columns[0], f"{columns[1]}:{number}"
 
 
-def run_file(path: Path, kind: str, supervisor: Supervisor, n: int | None) -> Row:
+def run_file(path: Path, kind: str, supervisor: Supervisor[Any], n: int | None) -> Row:
     """Return one row: how many records a file has, and what became of them."""
     row: Row = {"kind": kind, "file": path.name}
     outcomes: Counter[str] = Counter()
@@ -152,8 +154,8 @@ def run_file(path: Path, kind: str, supervisor: Supervisor, n: int | None) -> Ro
 def run_structure(path: Path, limit_s: float) -> Row:
     """Return one row for a structure: ready, or refused with a reason."""
     row: Row = {"kind": "pdb", "file": path.name, "n": 1, "surprises": []}
-    command = [sys.executable, "-m", "benchmarks.nasty_structure", str(path)]
-    root = Path(__file__).parents[1]
+    command = [sys.executable, "-m", "osong_benchmarks.nasty_structure", str(path)]
+    root = Path(__file__).parents[2]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=limit_s, cwd=root, check=False

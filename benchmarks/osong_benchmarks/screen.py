@@ -20,10 +20,10 @@ from typing import Any
 from unittest import mock
 
 import osong
-from benchmarks.complexes import read_complexes, receptor_pdbqt
-from benchmarks.results import provenance
-from benchmarks.tables import markdown_table, write_table
 from osong.errors import LigandError
+from osong_benchmarks.complexes import read_complexes, receptor_pdbqt
+from osong_benchmarks.results import provenance
+from osong_benchmarks.tables import markdown_table, write_table
 from osong_workflows.docking import build_docker
 from osong_workflows.settings import make_settings
 

@@ -18,10 +18,10 @@ import numpy as np
 import psutil
 
 import osong
-from benchmarks.complexes import read_complexes, receptor_pdbqt
-from benchmarks.preparing import DOCKER
-from benchmarks.results import provenance
-from benchmarks.tables import markdown_table, write_table
+from osong_benchmarks.complexes import read_complexes, receptor_pdbqt
+from osong_benchmarks.preparing import DOCKER
+from osong_benchmarks.results import provenance
+from osong_benchmarks.tables import markdown_table, write_table
 from osong_workflows.api import screen
 from osong_workflows.docking import DEFAULT_DOCKER
 from osong_workflows.events import Event, MoleculesDone

@@ -21,12 +21,12 @@ from typing import Any
 
 from rdkit import Chem
 
-from benchmarks.complexes import Complex, in_shard, read_complexes, receptor_pdbqt
-from benchmarks.pose_distance import heavy_atom_rmsd
-from benchmarks.redock_summary import write_summary
-from benchmarks.results import ResultFile
 from osong import pack_pose, pdbqt_string
 from osong.errors import OsongError
+from osong_benchmarks.complexes import Complex, in_shard, read_complexes, receptor_pdbqt
+from osong_benchmarks.pose_distance import heavy_atom_rmsd
+from osong_benchmarks.redock_summary import write_summary
+from osong_benchmarks.results import ResultFile
 
 __all__ = ["PROGRAMS", "add_arguments", "choose", "main", "run_one"]
 
@@ -108,13 +108,13 @@ def run_one(complex_: Complex, program: str, args: argparse.Namespace) -> dict[s
 
 def _run_child(job: dict[str, Any], limit_s: int) -> dict[str, Any]:
     finished = subprocess.run(
-        [sys.executable, "-m", "benchmarks.redock_child"],
+        [sys.executable, "-m", "osong_benchmarks.redock_child"],
         input=json.dumps(job),
         capture_output=True,
         text=True,
         timeout=limit_s,
         check=True,
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         env=_one_thread(),
     )
     result: dict[str, Any] = json.loads(finished.stdout.strip().splitlines()[-1])

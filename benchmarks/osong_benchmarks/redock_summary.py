@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.results import provenance
-from benchmarks.statistics import percent, wilson_interval
-from benchmarks.tables import markdown_table, write_table
+from osong_benchmarks.results import provenance
+from osong_benchmarks.statistics import percent, wilson_interval
+from osong_benchmarks.tables import markdown_table, write_table
 
 __all__ = ["accuracy_table", "energy_table", "speed_table", "write_summary"]
 

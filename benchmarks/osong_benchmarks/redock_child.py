@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 from rdkit import Chem, rdBase
 
-from benchmarks.vina_peer import vina_score, vina_session
 from osong import Box, DockingSession, LigandOptions, Target, prepare_ligand
+from osong_benchmarks.vina_peer import vina_score, vina_session
 
 __all__ = ["dock_with_osong", "dock_with_vina", "main", "rescore"]
 

@@ -1,0 +1,1 @@
+"""What is measured, against whom, and on which machine: ``osong bench --help``."""
