@@ -1,0 +1,1 @@
+"""What becomes of a run: the file of results, the page, the comparison of two."""
