@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["DEFAULT_OUT", "ResultFile", "provenance"]
+__all__ = ["DEFAULT_OUT", "ResultFile", "processor_name", "provenance"]
 
 DEFAULT_OUT = Path("results/benchmarks")
 _PACKAGES = ("osong", "numpy", "numba", "rdkit", "vina", "meeko")
@@ -74,7 +74,7 @@ def provenance(argv: list[str] | None = None) -> str:
     )
     date = datetime.now(UTC).strftime("%Y-%m-%d")
     return (
-        f"{date}; {_processor()}, {os.cpu_count()} cores; Python {platform.python_version()}, "
+        f"{date}; {processor_name()}, {os.cpu_count()} cores; Python {platform.python_version()}, "
         f"{versions}; `{command}`"
     )
 
@@ -86,7 +86,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _processor() -> str:
+def processor_name() -> str:
     """Return what the machine calls its processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

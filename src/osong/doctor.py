@@ -46,6 +46,7 @@ _OPTIONAL: Final = (
     ("dockstring", "dockstring", "dockstring", "receptors by name, such as EGFR"),
     ("duckdb", "duckdb", "duckdb", "SQL over results"),
     ("polars", "polars", "polars", "results as polars tables"),
+    ("matplotlib", "matplotlib", "bench", "the page of a benchmark run"),
 )
 _PROBE_SECONDS: Final = 10
 _GIB: Final = 1 << 30
