@@ -26,6 +26,7 @@ BREACHES = [
     ("kernels/osong_kernels", "from rdkit import Chem"),
     ("kernels/osong_kernels", "from pathlib import Path"),
     ("src/osong", "import osong_workflows.api"),
+    ("src/osong", "import osong_benchmarks.suite"),
     ("src/osong", "from dask import delayed"),
     ("src/osong", "import distributed"),
     ("workflows/osong_workflows", "import osong_kernels"),

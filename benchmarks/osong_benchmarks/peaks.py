@@ -43,6 +43,7 @@ _FACTOR: Final = np.float32(0.999)
 _SUMMAND: Final = np.float32(0.001)
 _GATHER_VECTORS: Final = 1024
 _FEW: Final = 1000
+_SECONDS_OF_THREADS: Final = 0.04
 _TIMER: Final = time.thread_time
 
 
@@ -149,22 +150,27 @@ def best_rate(
     timer
         CPU time of this thread if not said: others on the machine do not count.
     """
+
+    def shortest(n: int, n_runs: int) -> float:
+        times = []
+        for _ in range(n_runs):
+            started = timer()
+            function(n)
+            times.append(timer() - started)
+        return min(times)
+
     function(1)
     n = 1
-    while True:
-        started = timer()
-        function(n)
-        elapsed = timer() - started
-        if elapsed > 0.25 * seconds:
-            break
+    # Two runs: one alone may be long only because something else came between.
+    while (elapsed := shortest(n, 2)) < 0.25 * seconds:
         n *= 4 if elapsed < 0.05 * seconds else 2
     n = max(1, round(n * seconds / elapsed))
-    rates = []
-    for _ in range(5):
-        started = timer()
-        function(n)
-        rates.append(n / (timer() - started))
-    return max(rates)
+    return n / shortest(n, 5)
+
+
+def _best_rate_together(function: Callable[[int], None], seconds: float) -> float:
+    """Return `best_rate` by the clock, of runs beside which the start of threads is short."""
+    return best_rate(function, max(seconds, _SECONDS_OF_THREADS), timer=time.perf_counter)
 
 
 def clock_hz(seconds: float = 0.1) -> float:
@@ -193,7 +199,7 @@ def _fma_rate(chains: Any, n_chains: int, seconds: float, n_threads: int) -> flo
     def together(n: int) -> None:
         _in_threads([partial(chains, _FEW * n, _FACTOR, _SUMMAND, out) for out in outs])
 
-    return operations * n_threads * best_rate(together, seconds, timer=time.perf_counter)
+    return operations * n_threads * _best_rate_together(together, seconds)
 
 
 def read_bandwidth(n_bytes: int, seconds: float = 0.1) -> float:
@@ -228,7 +234,7 @@ def triad_bandwidth(n_bytes: int, seconds: float = 0.1, n_threads: int = 1) -> f
     if n_threads == 1:
         rate = best_rate(lambda passes: run(passes, 0), seconds)
     else:
-        rate = best_rate(together, seconds, timer=time.perf_counter)
+        rate = _best_rate_together(together, seconds)
     return 3.0 * 8.0 * n * n_threads * rate
 
 

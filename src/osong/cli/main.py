@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from osong.cli import campaign, dock, doctor, explain, prepare, screen, top
+from osong.cli import bench, campaign, dock, doctor, explain, prepare, screen, top
 from osong.cli.failures import OneLineErrors
 
 __all__ = ["app"]
@@ -34,6 +34,7 @@ app.command("resume")(campaign.resume)
 app.command("top")(top.top)
 app.command("explain")(explain.explain)
 app.command("doctor")(doctor.doctor)
+app.add_typer(bench.bench_app, name="bench")
 
 
 def _print_version(wanted: bool) -> None:

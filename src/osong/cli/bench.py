@@ -1,0 +1,246 @@
+"""`osong bench`: what this machine does with Osong, as numbers, a file and a page."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from osong.cli.failures import Stopped
+from osong.cli.terminal import console, make_table
+from osong.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["bench_app"]
+
+bench_app = typer.Typer(rich_markup_mode="markdown", help="Measure Osong on this machine.")
+
+_DEFAULT_OUT = Path("results/benchmarks")
+_STYLES = {"better": "green", "worse": "bold red", "only in one": "dim", "machine": "dim"}
+_WORDS = {"same": "", "worse": "slower or worse", "machine": "", "only in one": "only in one"}
+
+ResultsArgument = Annotated[
+    Path, typer.Argument(metavar="FILE.json", help="Results, as `osong bench` wrote them.")
+]
+
+
+@bench_app.callback(invoke_without_command=True)
+def bench(
+    context: typer.Context,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Two minutes on two cores; the default.")
+    ] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Hours; the same command goes on where it stopped.")
+    ] = False,
+    smallest: Annotated[
+        bool, typer.Option("--smallest", help="Seconds: to see that it runs.", hidden=True)
+    ] = False,
+    parts: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,...",
+            help="Of hardware, kernels, docking, screen, scaling, memory; all by default.",
+        ),
+    ] = "",
+    peers: Annotated[
+        str,
+        typer.Option(metavar="NAME,...", help="Measured side by side: vina, rustina."),
+    ] = "",
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Complexes and libraries; ../shared/data by default, if it is there.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where results and page go.")
+    ] = _DEFAULT_OUT,
+    cores: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Most cores to use; all that there are by default."),
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of every search.")] = 1,
+) -> None:
+    """Measure Osong on this machine: a file of results, and a page that shows them.
+
+    `osong bench --quick`
+
+    `osong bench --full --peers vina,rustina --data ../shared/data`
+
+    `osong bench compare old.json new.json --fail-on-regression`
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from osong.benchmarking import suite
+    from osong.cli.bench_progress import BenchProgress
+
+    size = _size(quick=quick, full=full, smallest=smallest)
+    with _stopped_hint(size), BenchProgress() as progress:
+        finished = suite().measure(
+            progress,
+            size=size,
+            parts=_words(parts),
+            peers=_words(peers),
+            data=data,
+            out=out,
+            cores=cores,
+            seed=seed,
+        )
+    _print_finished(finished)
+
+
+@bench_app.command("page")
+def page(
+    results: ResultsArgument,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE.html", help="Beside the results by default."),
+    ] = None,
+) -> None:
+    """Draw the page of a file of results anew."""
+    from osong.benchmarking import suite
+
+    typer.echo(suite().write_page(results, output))
+
+
+@bench_app.command("compare")
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A.json", help="Before, or one machine.")],
+    b: Annotated[Path, typer.Argument(metavar="B.json", help="After, or the other machine.")],
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            metavar="X",
+            help="Relative change that is noise (0.1: 10 %) instead of each number's own.",
+        ),
+    ] = None,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Only what became better or worse.")
+    ] = False,
+    fail_on_regression: Annotated[
+        bool, typer.Option("--fail-on-regression", help="Exit with 1 if anything became worse.")
+    ] = False,
+) -> None:
+    """Set two runs side by side: two machines, or two versions on one.
+
+    A gain is how many times better B is; per peak, as if both cores had the same peak speed.
+
+    `osong bench compare laptop.json server.json`
+    """
+    from osong.benchmarking import suite
+
+    comparison = suite().compare_files(a, b, tolerance)
+    _print_comparison(comparison, str(a), str(b), only_changed=changed)
+    if fail_on_regression and comparison.regressions:
+        raise typer.Exit(1)
+
+
+@bench_app.command("schema")
+def schema() -> None:
+    """Print the JSON Schema of the files of results."""
+    import json
+
+    from osong.benchmarking import suite
+
+    typer.echo(json.dumps(suite().json_schema(), indent=2))
+
+
+def _size(*, quick: bool, full: bool, smallest: bool) -> str:
+    if quick + full + smallest > 1:
+        raise InputError("give --quick or --full, not both")
+    return "full" if full else "smallest" if smallest else "quick"
+
+
+def _words(text: str) -> list[str]:
+    return text.replace(",", " ").split()
+
+
+@contextmanager
+def _stopped_hint(size: str) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        if size == "full":
+            raise Stopped("finished parts are kept; the same command goes on from there") from None
+        raise
+
+
+def _print_finished(finished: Any) -> None:
+    """Print the numbers of merit, what was not measured, and where the files are."""
+    out = console()
+    for name, record in finished.run.parts.items():
+        if record.merits:
+            out.print(_merit_table(name, record.merits))
+    gaps = list(finished.run.gaps)
+    for record in finished.run.parts.values():
+        gaps += [record.gap] if record.gap else record.result.gaps
+    for gap in gaps:
+        out.print(f"not measured: {gap.what}: {gap.reason}", soft_wrap=True)
+    out.print(f"results: {finished.results}", soft_wrap=True)
+    page = finished.page or f"none: {finished.no_page}; then: osong bench page {finished.results}"
+    out.print(f"page:    {page}", soft_wrap=True)
+
+
+def _merit_table(part: str, merits: dict[str, Any]) -> "Table":
+    rows = [
+        (name.removeprefix(f"{part}."), _readable(merit.value), merit.unit)
+        for name, merit in merits.items()
+    ]
+    return make_table([part, ">value", "unit"], rows)
+
+
+def _print_comparison(comparison: Any, a: str, b: str, *, only_changed: bool) -> None:
+    out = console()
+    if comparison.differences:
+        out.print(make_table(["", f"A: {a}", f"B: {b}"], comparison.differences))
+    else:
+        out.print("Same machine, versions and settings.")
+    rows = [row for row in comparison.rows if not only_changed or row.verdict in _CHANGED]
+    if rows:
+        out.print(_comparison_table(rows))
+    n_worse, n_better = len(comparison.regressions), len(comparison.improvements)
+    n_same = sum(row.verdict == "same" for row in comparison.rows)
+    out.print(f"{n_better} better, {n_worse} worse, {n_same} the same within tolerance.")
+
+
+_CHANGED = ("better", "worse")
+
+
+def _comparison_table(rows: Sequence[Any]) -> "Table":
+    cells = [
+        (
+            row.name,
+            _readable(row.a),
+            _readable(row.b),
+            row.unit,
+            _times(row.gain),
+            _times(row.gain_per_peak),
+            _WORDS.get(row.verdict, row.verdict),
+        )
+        for row in rows
+    ]
+    table = make_table(["number", ">A", ">B", "unit", ">gain", ">per peak", ""], cells)
+    for row, shown in zip(rows, table.rows, strict=True):
+        shown.style = _STYLES.get(row.verdict)
+    return table
+
+
+def _times(gain: float | None) -> str:
+    return "" if gain is None else f"{gain:.2f}"
+
+
+def _readable(value: float | None) -> str:
+    """Return a number with four digits that count; nothing for none.
+
+    >>> _readable(123456.7), _readable(0.012345), _readable(None)
+    ('123,457', '0.01235', '')
+    """
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
