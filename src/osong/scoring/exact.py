@@ -154,8 +154,8 @@ class ExactScorer:
         )  # fmt: skip
         by_pair = np.empty((len(packed.pairs), len(TERM_NAMES)))
         ligand_terms(
-            xyz, types, packed.pairs.astype(np.int32), tables[0], tables[1], tables[2],
-            self.function.weights, by_pair,
+            xyz, types, np.ascontiguousarray(packed.pairs, np.int32), tables[0], tables[1],
+            tables[2], self.function.weights, by_pair,
         )  # fmt: skip
         return by_atom, by_pair
 

@@ -1,0 +1,458 @@
+"""Every kernel of the contract: its rate, its compile time, and how near the roof the search is.
+
+Times are CPU seconds of one thread, the smallest of many calls.
+"""
+
+from __future__ import annotations
+
+import platform
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from osong.scoring.functions import VINA
+from osong_benchmarks.cases import (
+    LIGANDS,
+    POCKET_EDGE,
+    KernelCase,
+    kernel_function,
+    make_case,
+    with_poses,
+)
+from osong_benchmarks.kernel_child import time_in_child
+from osong_benchmarks.operations import evaluation_costs
+from osong_benchmarks.part import (
+    Figure,
+    Gap,
+    Merit,
+    PartModel,
+    PartResult,
+    Say,
+    Section,
+    Settings,
+    Table,
+)
+from osong_benchmarks.parts.kernel_figures import roofline_figure, stage_figure
+from osong_benchmarks.roofs import Roofs, measure_roofs
+from osong_benchmarks.timing import smallest_call_s
+from osong_kernels.cpu.lanes import N_LANES
+
+__all__ = ["KernelsResult", "merits", "run", "section"]
+
+_SECONDS: Final = {"smallest": 0.02, "quick": 0.15, "full": 1.0}
+"""How long every call is repeated."""
+_ONE_LIGAND: Final = ("build_maps",)
+"""Kernels whose work does not depend on the ligand: timed with the first only."""
+_OPTIMISER: Final = "optimiser and moves"
+_WIDTHS: Final = {"AVX2": "x86-64-v3", "SSE4.2": "x86-64-v2"}
+"""Instruction sets to compile for, and what LLVM calls a processor that has no more."""
+
+
+class LigandRow(PartModel):
+    """A ligand: heavy atoms, rotatable bonds, its own pairs, and those within the cutoff."""
+
+    name: str
+    n_atoms: int
+    n_torsions: int
+    n_pairs: int
+    n_near_pairs: float
+
+
+class RateRow(PartModel):
+    """A kernel's call: CPU seconds, and how much work of what unit it does."""
+
+    kernel: str
+    ligand: str
+    unit: str
+    work: float
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Units of work a second."""
+        return self.work / self.seconds
+
+
+class CompileRow(PartModel):
+    """CPU seconds that a first call takes longer: to compile, to load from the cache on disk."""
+
+    kernel: str
+    compile_s: float | None = None
+    load_s: float | None = None
+
+
+class LanesRow(PartModel):
+    """CPU seconds for one pose when so many lanes of a vector are in use (``pose_energy``)."""
+
+    ligand: str
+    n_lanes: int
+    seconds: float
+
+
+class StageRow(PartModel):
+    """A stage of an evaluation: CPU seconds, and operations and bytes by the counted model."""
+
+    ligand: str
+    stage: str
+    seconds: float
+    flops: float | None = None
+    bytes: float | None = None
+
+
+class WidthRow(PartModel):
+    """CPU seconds of one evaluation when compiled for an instruction set."""
+
+    instruction_set: str
+    ligand: str
+    seconds: float
+
+
+class KernelsResult(PartResult):
+    """What the part measured.
+
+    Attributes
+    ----------
+    n_lanes
+        Chains that advance together.
+    box_angstrom
+        Edge of the box of the grid build.
+    ligands, rates, compile, lanes, stages, widths
+        Rows, see their classes.
+    roofs
+        What the processor can do at most, as measured.
+    """
+
+    n_lanes: int
+    box_angstrom: float
+    ligands: tuple[LigandRow, ...]
+    rates: tuple[RateRow, ...]
+    compile: tuple[CompileRow, ...]
+    lanes: tuple[LanesRow, ...]
+    stages: tuple[StageRow, ...]
+    widths: tuple[WidthRow, ...]
+    roofs: Roofs
+
+
+def run(settings: Settings, say: Say) -> KernelsResult:
+    """Time every kernel of the contract, by ligand."""
+    names = list(LIGANDS)[:1] if settings.size == "smallest" else list(LIGANDS)
+    edge, seconds = POCKET_EDGE[settings.size], _SECONDS[settings.size]
+    gaps: list[Gap] = []
+    ligands, rates, lanes, stages = [], [], [], []
+    compiled: list[CompileRow] = []
+    for name in names:
+        say(f"{name.replace('_', ' ')}")
+        case = make_case(name, edge)
+        ligands.append(_ligand_row(case))
+        rates += _rates(case, seconds, is_first=name == names[0])
+        compiled = compiled or _first_calls(case, rates)
+        lanes += _lanes(case, seconds)
+        stages += _stages(case, ligands[-1], rates, seconds, gaps)
+    gaps += [Gap(what=f"kernel {name}", reason="no call of it is known") for name in case.missing]
+    if settings.size == "full":
+        compiled = _compile_times(say)
+        widths = _widths(names, edge, seconds, say, gaps)
+    else:
+        widths = []
+        gaps += _left_for_full(compiled)
+    say("what the processor can do")
+    return KernelsResult(
+        n_lanes=N_LANES,
+        box_angstrom=edge,
+        ligands=tuple(ligands),
+        rates=tuple(rates),
+        compile=tuple(compiled),
+        lanes=tuple(lanes),
+        stages=tuple(stages),
+        widths=tuple(widths),
+        roofs=measure_roofs(settings.size),
+        gaps=tuple(gaps),
+    )
+
+
+def _ligand_row(case: KernelCase) -> LigandRow:
+    return LigandRow(
+        name=case.name,
+        n_atoms=case.n_atoms,
+        n_torsions=case.n_torsions,
+        n_pairs=case.n_pairs,
+        n_near_pairs=_near_pairs(case),
+    )
+
+
+def _near_pairs(case: KernelCase) -> float:
+    """Return how many own pairs are within the cutoff in any lane, in the mean over the poses."""
+    call = case.calls["pose_energy"]
+    arguments = call.fresh()
+    kernel_function(call.kernel)(*arguments)
+    coords = arguments[-1][: len(arguments[-1]) // N_LANES * N_LANES]
+    pairs, cutoff = call.argument("pairs"), VINA.weights.cutoff
+    first = np.repeat(np.arange(case.n_atoms), np.diff(pairs.start))
+    distance = np.linalg.norm(coords[:, first] - coords[:, pairs.second], axis=2)
+    in_reach = (distance < cutoff).reshape(-1, N_LANES, distance.shape[1]).any(axis=1)
+    return float(in_reach.sum(axis=1).mean())
+
+
+def _first_calls(case: KernelCase, rates: list[RateRow]) -> list[CompileRow]:
+    """Return what the first calls took beyond the later ones: compiled or loaded, as it came."""
+    rows = []
+    for rate in rates:
+        function: Any = kernel_function(case.calls[rate.kernel].kernel)
+        more = max(0.0, case.calls[rate.kernel].first_s - rate.seconds)
+        is_loaded = sum(function.stats.cache_hits.values()) > 0
+        which = {"load_s": more} if is_loaded else {"compile_s": more}
+        rows.append(CompileRow(kernel=rate.kernel, **which))
+    return rows
+
+
+def _rates(case: KernelCase, seconds: float, *, is_first: bool) -> list[RateRow]:
+    return [
+        RateRow(
+            kernel=name,
+            ligand=case.name,
+            unit=call.unit,
+            work=call.work,
+            seconds=smallest_call_s(call, seconds),
+        )
+        for name, call in case.calls.items()
+        if is_first or name not in _ONE_LIGAND
+    ]
+
+
+def _lanes(case: KernelCase, seconds: float) -> list[LanesRow]:
+    """Return the time of one pose where less than a whole lane vector is in use."""
+    call = case.calls["pose_energy"]
+    return [
+        LanesRow(
+            ligand=case.name,
+            n_lanes=n,
+            seconds=smallest_call_s(with_poses(call, n), 0.2 * seconds) / n,
+        )
+        for n in (1, 2, 4, 8, N_LANES)
+    ]
+
+
+def _stages(
+    case: KernelCase, ligand: LigandRow, rates: list[RateRow], seconds: float, gaps: list[Gap]
+) -> list[StageRow]:
+    try:
+        from osong_benchmarks.stages import UnknownArgumentError, stage_seconds
+    except ImportError as error:
+        gaps.append(Gap(what="stages of an evaluation", reason=f"the helpers moved: {error}"))
+        return []
+    try:
+        taken = stage_seconds(case, 0.3 * seconds)
+    except UnknownArgumentError as error:
+        gaps.append(Gap(what="stages of an evaluation", reason=f"unknown argument: {error}"))
+        return []
+    costs = evaluation_costs(ligand.n_atoms, ligand.n_torsions, ligand.n_pairs, ligand.n_near_pairs)
+    rows = [
+        StageRow(
+            ligand=case.name,
+            stage=stage,
+            seconds=stage_s,
+            flops=costs[stage].flops,
+            bytes=costs[stage].bytes,
+        )
+        for stage, stage_s in taken.items()
+    ]
+    whole = next(r for r in rates if (r.kernel, r.ligand) == ("run_chains", case.name))
+    rest = 1.0 / whole.rate - sum(taken.values())
+    return [*rows, StageRow(ligand=case.name, stage=_OPTIMISER, seconds=max(rest, 0.0))]
+
+
+def _left_for_full(compiled: list[CompileRow]) -> list[Gap]:
+    gaps = [Gap(what="narrower instruction sets", reason="compiles everything anew: size full")]
+    if any(row.compile_s is None for row in compiled):
+        reason = "the machine code came from the cache: size full compiles everything anew"
+        gaps.append(Gap(what="compile times", reason=reason))
+    return gaps
+
+
+def _compile_times(say: Say) -> list[CompileRow]:
+    """Return compile and load times in new processes with an empty and then a full cache."""
+    with tempfile.TemporaryDirectory() as folder:
+        edge, ligand = POCKET_EDGE["smallest"], list(LIGANDS)[:1]
+        say("compiling with an empty cache")
+        compiled = time_in_child(Path(folder), edge, ligand).first_s
+        say("loading from the cache")
+        loaded = time_in_child(Path(folder), edge, ligand).first_s
+    return [
+        CompileRow(kernel=name, compile_s=compiled[name], load_s=loaded[name]) for name in compiled
+    ]
+
+
+def _widths(
+    names: list[str], edge: float, seconds: float, say: Say, gaps: list[Gap]
+) -> list[WidthRow]:
+    """Return the time of an evaluation for narrower instruction sets, beside this machine's own."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        reason = f"{platform.machine()} has one width"
+        gaps.append(Gap(what="narrower instruction sets", reason=reason))
+        return []
+    rows = []
+    for label, cpu in {"as it is": "", **_WIDTHS}.items():
+        say(f"compiled for {label if cpu else 'this processor'}")
+        environment = {"NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": ""} if cpu else {}
+        with tempfile.TemporaryDirectory() as folder:
+            times = time_in_child(Path(folder), edge, names, **environment)
+        rows += [
+            WidthRow(instruction_set=label, ligand=ligand, seconds=taken)
+            for ligand, taken in times.evaluation_s.items()
+        ]
+    return rows
+
+
+def merits(result: KernelsResult) -> dict[str, Merit]:
+    """Return rates of the kernels, by ligand where that is the point."""
+    found: dict[str, Merit] = {}
+    for row in result.rates:
+        if row.kernel == "run_chains":
+            found[f"kernels.evaluation.{row.ligand}"] = Merit(
+                value=1e6 / row.rate, unit="us", is_higher_better=False
+            )
+    typical = result.ligands[min(1, len(result.ligands) - 1)].name
+    for row in result.rates:
+        if row.kernel != "run_chains" and (row.ligand == typical or row.kernel in _ONE_LIGAND):
+            found[f"kernels.{row.kernel}"] = Merit(
+                value=row.rate, unit=f"{row.unit}/s", is_higher_better=True, tolerance=0.15
+            )
+    share = _shares(result).get(typical)
+    if share is not None:
+        found[f"kernels.peak_share.{typical}"] = Merit(
+            value=share, unit="of peak", is_higher_better=True
+        )
+    for name in ("compile_s", "load_s"):
+        values = [getattr(row, name) for row in result.compile]
+        if None not in values:
+            found[f"kernels.{name}"] = Merit(
+                value=sum(values), unit="s", is_higher_better=False, tolerance=0.2
+            )
+    return found
+
+
+def _evaluation_s(result: KernelsResult) -> dict[str, float]:
+    return {row.ligand: 1.0 / row.rate for row in result.rates if row.kernel == "run_chains"}
+
+
+def _gflops(result: KernelsResult) -> dict[str, float]:
+    """Return operations a nanosecond of whole evaluations, by ligand."""
+    flops: dict[str, float] = {}
+    for row in result.stages:
+        flops[row.ligand] = flops.get(row.ligand, 0.0) + (row.flops or 0.0)
+    return {
+        ligand: 1e-9 * flops[ligand] / seconds
+        for ligand, seconds in _evaluation_s(result).items()
+        if ligand in flops
+    }
+
+
+def _shares(result: KernelsResult) -> dict[str, float]:
+    """Return the share of the measured peak, by ligand."""
+    return {name: rate / result.roofs.peak_gflops for name, rate in _gflops(result).items()}
+
+
+def section(result: KernelsResult) -> Section:
+    """Show rates, the stages of an evaluation, and the roofline."""
+    figures: list[Figure] = []
+    if result.stages:
+        figures.append(stage_figure(result))
+        figures.append(roofline_figure(result))
+    tables = [_evaluation_table(result), _kernel_table(result)]
+    if len(result.ligands) > 0:
+        tables.append(_lanes_table(result))
+    if result.widths:
+        tables.append(_widths_table(result))
+    tables.append(_compile_table(result))
+    evaluation = _evaluation_s(result)
+    fastest, slowest = (f"{1e6 * pick(evaluation.values()):.2f}" for pick in (min, max))
+    summary = (
+        f"One evaluation of energy and gradient takes {fastest} to {slowest} microseconds of one "
+        f"core, from the smallest ligand to the largest; {result.n_lanes} chains advance together."
+    )
+    return Section("Kernels", summary, figures, tables, result.gaps)
+
+
+def _evaluation_table(result: KernelsResult) -> Table:
+    evaluation, gflops, shares = _evaluation_s(result), _gflops(result), _shares(result)
+    rows: list[list[str | float]] = [
+        [
+            row.name.replace("_", " "),
+            row.n_torsions,
+            row.n_pairs,
+            f"{1e6 * evaluation[row.name]:.3f}",
+            f"{1e-6 / evaluation[row.name]:.2f}",
+            f"{gflops[row.name]:.1f}" if row.name in gflops else "not measured",
+            f"{100 * shares[row.name]:.0f} %" if row.name in shares else "not measured",
+        ]
+        for row in result.ligands
+    ]
+    return Table(
+        ["ligand", "torsions", "own pairs", "us an evaluation", "million a second", "GFLOP/s",
+         "of the peak"],
+        rows,
+        "Evaluations of energy and gradient during the search (run_chains), one core. Operations "
+        "are those of the formulae, not of the machine code.",
+    )  # fmt: skip
+
+
+def _kernel_table(result: KernelsResult) -> Table:
+    rows = [
+        [
+            row.kernel,
+            row.ligand.replace("_", " ") if row.kernel not in _ONE_LIGAND else "any",
+            f"{row.rate:,.0f}",
+            f"{row.unit}/s",
+            f"{1e3 * row.seconds:.3f}",
+        ]
+        for row in sorted(result.rates, key=lambda row: row.kernel)
+    ]
+    return Table(
+        ["kernel", "ligand", "rate", "unit", "ms a call"],
+        rows,
+        f"Every kernel of the contract, one core; the grid is that of a box of "
+        f"{result.box_angstrom:g} A (points of all maps).",
+    )
+
+
+def _lanes_table(result: KernelsResult) -> Table:
+    counts = sorted({row.n_lanes for row in result.lanes})
+    rows = [
+        [
+            ligand.name.replace("_", " "),
+            *(f"{1e6 * row.seconds:.3f}" for row in result.lanes if row.ligand == ligand.name),
+        ]
+        for ligand in result.ligands
+    ]
+    header = ["ligand", *(f"{n} lane{'s' if n > 1 else ''}" for n in counts)]
+    caption = "Microseconds a pose (pose_energy, the call itself included) by lanes in use."
+    return Table(header, rows, caption)
+
+
+def _widths_table(result: KernelsResult) -> Table:
+    sets = list(dict.fromkeys(row.instruction_set for row in result.widths))
+    seconds = {(row.instruction_set, row.ligand): row.seconds for row in result.widths}
+    rows = [
+        [
+            ligand.name.replace("_", " "),
+            *(f"{1e6 * seconds[name, ligand.name]:.3f}" for name in sets),
+        ]
+        for ligand in result.ligands
+    ]
+    caption = "Microseconds an evaluation when compiled for other instruction sets."
+    return Table(["ligand", *sets], rows, caption)
+
+
+def _compile_table(result: KernelsResult) -> Table:
+    def shown(value: float | None) -> str:
+        return "not measured" if value is None else f"{value:.2f}"
+
+    rows = [[row.kernel, shown(row.compile_s), shown(row.load_s)] for row in result.compile]
+    return Table(
+        ["kernel", "compiled, CPU s", "loaded from the cache, CPU s"],
+        rows,
+        "What a kernel's first call takes beyond the later ones. Compiling happens once an "
+        "installation, loading once a process.",
+    )
