@@ -1,36 +1,44 @@
-"""``python -m benchmarks WHAT``: run a benchmark, or write its table from what has been run."""
+"""``python -m benchmarks``: the suite, as ``osong bench``; or one benchmark by name."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import sys
 from pathlib import Path
 
 from osong_benchmarks.results import DEFAULT_OUT
 
 _COMMANDS = {
-    "parity": "scores of crystal poses against Vina 1.2.7",
-    "redock": "docking of the shared complexes against Vina 1.2.7: accuracy, energies, CPU time",
-    "nasty": "awkward and broken inputs: what becomes of each",
-    "memory": "memory and files over many molecules",
-    "screen": "ligands per second from end to end, and where the time goes",
+    "parity": ("parity", "scores of crystal poses against Vina 1.2.7"),
+    "redock": ("redock", "docking of the shared complexes against Vina: accuracy and CPU time"),
+    "nasty": ("nasty", "awkward and broken inputs: what becomes of each"),
+    "memory": ("memory", "memory and files over many molecules"),
+    "screen": ("screen", "ligands per second from end to end, and where the time goes"),
+    "tables": ("written_tables", "the tables of a run of the suite, for README.md and docs"),
 }
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run one benchmark."""
+    """Run one benchmark, or the suite where no benchmark is named."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] not in _COMMANDS:
+        from osong.cli.main import app
+
+        app(["bench", *argv], prog_name="osong")
+        return
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, text in _COMMANDS.items():
+    for name, (module, text) in _COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--data", type=Path, default=Path("../shared/data"))
         command.add_argument("--out", type=Path, default=DEFAULT_OUT, help="folder of the results")
         command.add_argument(
             "--write", action="store_true", help="write the tables into README.md and docs"
         )
-        importlib.import_module(f"osong_benchmarks.{name}").add_arguments(command)
+        importlib.import_module(f"osong_benchmarks.{module}").add_arguments(command)
     args = parser.parse_args(argv)
-    importlib.import_module(f"osong_benchmarks.{args.command}").main(args)
+    importlib.import_module(f"osong_benchmarks.{_COMMANDS[args.command][0]}").main(args)
 
 
 if __name__ == "__main__":

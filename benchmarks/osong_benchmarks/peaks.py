@@ -43,8 +43,7 @@ _FACTOR: Final = np.float32(0.999)
 _SUMMAND: Final = np.float32(0.001)
 _GATHER_VECTORS: Final = 1024
 _FEW: Final = 1000
-_SECONDS_OF_THREADS: Final = 0.04
-_TIMER: Final = time.thread_time
+_SECONDS_OF_THREADS: Final = 0.1
 
 
 @_jit
@@ -136,9 +135,7 @@ def _gather(table: Any, indices: Any, shifts: Any, out: Any) -> None:
     store(out, (1,), high)
 
 
-def best_rate(
-    function: Callable[[int], None], seconds: float, *, timer: Callable[[], float] = _TIMER
-) -> float:
+def best_rate(function: Callable[[int], None], seconds: float) -> float:
     """Return the highest rate, calls of the inner loop a second, that five runs reached.
 
     Parameters
@@ -147,16 +144,18 @@ def best_rate(
         Runs its inner loop so many times.
     seconds
         About how long one run lasts.
-    timer
-        CPU time of this thread if not said: others on the machine do not count.
+
+    Notes
+    -----
+    In CPU time of this thread: others on the machine do not count.
     """
 
     def shortest(n: int, n_runs: int) -> float:
         times = []
         for _ in range(n_runs):
-            started = timer()
+            started = time.thread_time()
             function(n)
-            times.append(timer() - started)
+            times.append(time.thread_time() - started)
         return min(times)
 
     function(1)
@@ -168,9 +167,18 @@ def best_rate(
     return n / shortest(n, 5)
 
 
-def _best_rate_together(function: Callable[[int], None], seconds: float) -> float:
-    """Return `best_rate` by the clock, of runs beside which the start of threads is short."""
-    return best_rate(function, max(seconds, _SECONDS_OF_THREADS), timer=time.perf_counter)
+def _rate_together(tasks: Sequence[Callable[[int], None]], seconds: float) -> float:
+    """Return the sum of the rates of tasks that run at the same time, by the clock.
+
+    How often each runs its loop follows from the first one alone, in CPU time: by the clock the
+    start of threads on a busy machine would be taken for work.
+    """
+    alone = best_rate(tasks[0], seconds)
+    if len(tasks) == 1:
+        return alone
+    n = max(1, round(alone * max(seconds, _SECONDS_OF_THREADS)))
+    shortest = min(_in_threads([partial(task, n) for task in tasks]) for _ in range(5))
+    return n * len(tasks) / shortest
 
 
 def clock_hz(seconds: float = 0.1) -> float:
@@ -191,15 +199,12 @@ def fma_peak(seconds: float = 0.1, n_threads: int = 1) -> float:
 
 def _fma_rate(chains: Any, n_chains: int, seconds: float, n_threads: int) -> float:
     outs = np.zeros((n_threads, 2, N_LANES), np.float32)
-    operations = 2.0 * n_chains * N_LANES * _FEW
-    if n_threads == 1:
-        rate = best_rate(lambda n: chains(_FEW * n, _FACTOR, _SUMMAND, outs[0]), seconds)
-        return operations * rate
 
-    def together(n: int) -> None:
-        _in_threads([partial(chains, _FEW * n, _FACTOR, _SUMMAND, out) for out in outs])
+    def run(n: int, out: Any) -> None:
+        chains(_FEW * n, _FACTOR, _SUMMAND, out)
 
-    return operations * n_threads * _best_rate_together(together, seconds)
+    tasks = [partial(run, out=out) for out in outs]
+    return 2.0 * n_chains * N_LANES * _FEW * _rate_together(tasks, seconds)
 
 
 def read_bandwidth(n_bytes: int, seconds: float = 0.1) -> float:
@@ -222,20 +227,13 @@ def triad_bandwidth(n_bytes: int, seconds: float = 0.1, n_threads: int = 1) -> f
     def fill(k: int) -> None:
         arrays[k] = (np.zeros(n), np.ones(n), np.full(n, 2.0))
 
-    _in_threads([partial(fill, k) for k in range(n_threads)])
-
     def run(passes: int, k: int) -> None:
         for _ in range(passes):
             _triad(*arrays[k], 3.0)
 
-    def together(passes: int) -> None:
-        _in_threads([partial(run, passes, k) for k in range(n_threads)])
-
-    if n_threads == 1:
-        rate = best_rate(lambda passes: run(passes, 0), seconds)
-    else:
-        rate = _best_rate_together(together, seconds)
-    return 3.0 * 8.0 * n * n_threads * rate
+    _in_threads([partial(fill, k) for k in range(n_threads)])
+    tasks = [partial(run, k=k) for k in range(n_threads)]
+    return 3.0 * 8.0 * n * _rate_together(tasks, seconds)
 
 
 def gather_rate(n_bytes: int, seconds: float = 0.1) -> float:
@@ -279,10 +277,19 @@ def _widest_register(assembly: str) -> int:
     return 128
 
 
-def _in_threads(tasks: Sequence[Callable[[], None]]) -> None:
-    """Run tasks at the same time, each in a thread of its own."""
-    threads = [threading.Thread(target=task) for task in tasks]
+def _in_threads(tasks: Sequence[Callable[[], None]]) -> float:
+    """Run tasks at the same time, each in a thread of its own; return the seconds by the clock."""
+    ready = threading.Barrier(len(tasks) + 1)
+
+    def run(task: Callable[[], None]) -> None:
+        ready.wait()
+        task()
+
+    threads = [threading.Thread(target=run, args=(task,)) for task in tasks]
     for thread in threads:
         thread.start()
+    ready.wait()
+    started = time.perf_counter()
     for thread in threads:
         thread.join()
+    return time.perf_counter() - started

@@ -40,7 +40,7 @@ from osong_benchmarks.part import (
 from osong_benchmarks.results import processor_name
 from osong_kernels.cpu.lanes import N_LANES
 
-__all__ = ["HardwareResult", "Level", "merits", "run", "section"]
+__all__ = ["HardwareResult", "Level", "facts", "merits", "run", "section"]
 
 _SECONDS: Final[dict[Size, float]] = {"smallest": 0.002, "quick": 0.04, "full": 0.4}
 _USUAL_CACHES: Final = {"L1": 32 << 10, "L2": 1 << 20, "L3": 16 << 20}
@@ -305,8 +305,9 @@ def _levels_table(result: HardwareResult) -> Table:
     return Table(header, rows, "Levels of memory, one core; a gather is 8 bytes at a random place")
 
 
-def _facts_table(result: HardwareResult) -> Table:
-    rows = [
+def facts(result: HardwareResult) -> list[tuple[str, str]]:
+    """Return what the machine and its versions are, in words."""
+    return [
         ("processor", f"{result.cpu} ({result.architecture}; LLVM: {result.llvm_cpu})"),
         (
             "cores",
@@ -324,6 +325,12 @@ def _facts_table(result: HardwareResult) -> Table:
         ("system", result.operating_system),
         ("Python", result.python),
         ("packages", ", ".join(f"{name} {found}" for name, found in result.packages.items())),
+    ]
+
+
+def _facts_table(result: HardwareResult) -> Table:
+    rows = [
+        *facts(result),
         ("compiling the loops above", f"{result.compile_s:.1f} CPU s"),
         ("load of the minute before", f"{result.load_before:.1f}"),
     ]
@@ -379,8 +386,10 @@ def _bars(names: list[str], values: list[float], label: str, colour: int) -> str
     places: Any = range(len(names))
     axes.barh(places, values, height=0.62, color=SERIES[colour])
     for place, value in zip(places, values, strict=True):
-        text = f" {value:,.0f}" if value >= 10 else f" {value:.1f}"
-        axes.text(value, place, text, va="center", ha="left", color=INK)
+        text = f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
+        axes.annotate(
+            text, (value, place), (4, 0), textcoords="offset points", va="center", color=INK
+        )
     axes.set_yticks(places, names)
     axes.invert_yaxis()
     axes.set(xlabel=label, xlim=(0, 1.15 * max(values)))

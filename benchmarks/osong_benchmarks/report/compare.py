@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from osong_benchmarks.part import Merit
+from osong_benchmarks.parts.hardware import HardwareResult, facts
 from osong_benchmarks.report.schema import Run
 
 __all__ = ["PEAK", "Comparison", "Row", "Verdict", "compare", "gain"]
@@ -146,13 +147,23 @@ def _is_speed(unit: str) -> bool:
 
 
 def _differences(a: Run, b: Run) -> list[tuple[str, str, str]]:
-    pairs = [
-        ("machine", a.machine, b.machine),
-        ("cores used", str(a.cores), str(b.cores)),
-        ("osong", a.osong_version, b.osong_version),
-        ("size", a.size, b.size),
-        ("peers", ", ".join(a.peers) or "none", ", ".join(b.peers) or "none"),
-        ("seed", str(a.seed), str(b.seed)),
-        ("started", f"{a.started:%Y-%m-%d %H:%M}", f"{b.started:%Y-%m-%d %H:%M}"),
-    ]
+    first, second = _description(a), _description(b)
+    names = [*first, *(name for name in second if name not in first)]
+    pairs = [(name, first.get(name, "not told"), second.get(name, "not told")) for name in names]
     return [(what, one, other) for what, one, other in pairs if one != other]
+
+
+def _description(run: Run) -> dict[str, str]:
+    """Return where and how a run was made: the machine first."""
+    hardware = run.parts["hardware"].result if "hardware" in run.parts else None
+    machine = dict(facts(hardware)) if isinstance(hardware, HardwareResult) else {}
+    return {
+        "machine": run.machine,
+        **machine,
+        "cores used": str(run.cores),
+        "osong": run.osong_version,
+        "size": run.size,
+        "peers": ", ".join(run.peers) or "none",
+        "seed": str(run.seed),
+        "started": f"{run.started:%Y-%m-%d %H:%M}",
+    }

@@ -20,7 +20,7 @@ bench_app = typer.Typer(rich_markup_mode="markdown", help="Measure Osong on this
 
 _DEFAULT_OUT = Path("results/benchmarks")
 _STYLES = {"better": "green", "worse": "bold red", "only in one": "dim", "machine": "dim"}
-_WORDS = {"same": "", "worse": "slower or worse", "machine": "", "only in one": "only in one"}
+_WORDS = {"same": "", "worse": "worse than tolerance", "machine": ""}
 
 ResultsArgument = Annotated[
     Path, typer.Argument(metavar="FILE.json", help="Results, as `osong bench` wrote them.")
@@ -197,19 +197,19 @@ def _merit_table(part: str, merits: dict[str, Any]) -> "Table":
 
 def _print_comparison(comparison: Any, a: str, b: str, *, only_changed: bool) -> None:
     out = console()
+    out.print(f"A: {a}\nB: {b}", soft_wrap=True)
     if comparison.differences:
-        out.print(make_table(["", f"A: {a}", f"B: {b}"], comparison.differences))
+        out.print(make_table(["", "~A", "~B"], comparison.differences))
     else:
         out.print("Same machine, versions and settings.")
-    rows = [row for row in comparison.rows if not only_changed or row.verdict in _CHANGED]
+    rows = comparison.rows
+    if only_changed:
+        rows = [*comparison.improvements, *comparison.regressions]
     if rows:
         out.print(_comparison_table(rows))
     n_worse, n_better = len(comparison.regressions), len(comparison.improvements)
     n_same = sum(row.verdict == "same" for row in comparison.rows)
     out.print(f"{n_better} better, {n_worse} worse, {n_same} the same within tolerance.")
-
-
-_CHANGED = ("better", "worse")
 
 
 def _comparison_table(rows: Sequence[Any]) -> "Table":
