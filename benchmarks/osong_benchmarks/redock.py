@@ -1,12 +1,12 @@
-"""Redocking: crystal ligands put back from a conformer made from their graph, against Vina.
+"""Redocking: crystal ligands put back from a conformer made from their graph, against peers.
 
-Pair by pair in one run, one thread each, same receptor PDBQT and box. The complexes are chosen by
-a rule: those of ``adgpu42``, then, in the order of the index, those of ``posebusters`` without
-flags, all with at most 12 torsions, until there are ``--n``. (The five larger ones of ``adgpu42``
-take Vina a quarter of an hour and more each.)
+Complex by complex, every program in turn, one thread each, same receptor PDBQT and box. The
+complexes are chosen by a rule: those of ``adgpu42``, then, in the order of the index, those of
+``posebusters`` without flags, all with at most 12 torsions, until there are ``--n``. (The five
+larger ones of ``adgpu42`` take Vina a quarter of an hour and more each.)
 
-Three programs: ``osong`` makes its own conformers from the molecule, ``osong same conformer`` docks
-the very conformer that ``vina`` gets, so that those two energies can be compared; ``vina``.
+``osong`` makes its own conformers from the molecule; ``osong ... same conformer`` docks the very
+conformer that ``vina`` and ``rustina`` get, so that those energies can be compared.
 """
 
 from __future__ import annotations
@@ -16,34 +16,45 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rdkit import Chem
 
-from osong import pack_pose, pdbqt_string
 from osong.errors import OsongError
 from osong_benchmarks.complexes import Complex, in_shard, read_complexes, receptor_pdbqt
 from osong_benchmarks.pose_distance import heavy_atom_rmsd
+from osong_benchmarks.redock_child import Job
+from osong_benchmarks.redock_programs import Program, chosen_programs
+from osong_benchmarks.redock_rows import Docking
 from osong_benchmarks.redock_summary import write_summary
 from osong_benchmarks.results import ResultFile
 
-__all__ = ["PROGRAMS", "add_arguments", "choose", "main", "run_one"]
+__all__ = ["add_arguments", "choose", "dock_all", "main", "results_in", "run_one"]
 
-PROGRAMS = ("osong", "osong same conformer", "vina")
+RULE_COMPLEXES: Final = 62
+"""Complexes of the full benchmark."""
+LIMIT_S: Final = 3600.0
+"""Of one docking."""
 _MAX_TORSIONS = 12
 _N_KEPT = 3
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
+            "RAYON_NUM_THREADS")  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument("--peers", nargs="*", choices=["vina"], default=["vina"])
-    parser.add_argument("--n", type=int, default=62, help="complexes")
-    parser.add_argument("--effort", default="balanced")
-    parser.add_argument("--scoring", default="vina")
-    parser.add_argument("--exhaustiveness", type=int, default=8, help="Vina's")
+    peers = ("vina", "rustina")
+    parser.add_argument("--peers", nargs="*", choices=peers, default=list(peers))
+    parser.add_argument("--programs", nargs="*", default=[], help="by name, such as 'vina 32'")
+    parser.add_argument("--n", type=int, default=RULE_COMPLEXES, help="complexes")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--limit-s", type=int, default=3600, help="of one docking")
+    parser.add_argument("--limit-s", type=float, default=LIMIT_S, help="of one docking")
     parser.add_argument("--only", nargs="*", default=[], help="names of complexes")
     parser.add_argument("--shard", default="1/1", help="i/n: every n-th complex")
     parser.add_argument("--summary", action="store_true", help="run nothing, show the tables")
@@ -51,19 +62,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Dock what is not docked yet, then print the tables."""
-    results = ResultFile(args.out / f"redock_{args.effort}.jsonl", ("complex", "program"))
     everything = read_complexes(args.data, args.only)
     chosen = everything if args.only else choose(everything, args.n)
-    programs = [p for p in PROGRAMS if p != "vina" or "vina" in args.peers]
-    for complex_ in [] if args.summary else in_shard(chosen, args.shard):
-        for program in programs:
-            if not results.has(complex=complex_.name, program=program):
-                row = run_one(complex_, program, args)
-                results.add(row)
-                print(_line(row), flush=True)
+    for peer in args.peers:
+        if find_spec(peer) is None:
+            print(f"{peer} is not installed and is left out: pip install 'osong[peers]'")
+    results = results_in(args.out)
+    if not args.summary:
+        programs = chosen_programs(args.peers, args.programs)
+        mine = in_shard(chosen, args.shard)
+        dock_all(mine, programs, results, print_now, seed=args.seed, limit_s=args.limit_s)
     names = {complex_.name for complex_ in chosen}
-    rows = [row for row in results.rows() if row["complex"] in names]
+    rows = [Docking.of_row(row) for row in results.rows() if row["complex"] in names]
+    if args.programs:
+        rows = [row for row in rows if row.program in args.programs]
     write_summary(rows, args)
+
+
+def results_in(folder: Path) -> ResultFile:
+    """Return the file of rows in a folder."""
+    return ResultFile(folder / "redock.jsonl", ("complex", "program"))
+
+
+def print_now(line: str) -> None:
+    """Print a line and keep none back."""
+    print(line, flush=True)
 
 
 def choose(complexes: list[Complex], n: int) -> list[Complex]:
@@ -74,60 +97,99 @@ def choose(complexes: list[Complex], n: int) -> list[Complex]:
     return (first + more)[:n]
 
 
-def run_one(complex_: Complex, program: str, args: argparse.Namespace) -> dict[str, Any]:
-    """Return one row: energies, CPU seconds by stage, distances from the crystal."""
-    row: dict[str, Any] = {"complex": complex_.name, "program": program, "source": complex_.source}
-    receptor = receptor_pdbqt(complex_, args.out / "receptors")
-    job = {
-        "program": program,
-        "receptor": str(receptor),
-        "start": str(complex_.folder / "start.sdf"),
-        "center": complex_.box.center,
-        "size": complex_.box.size,
-        "scoring": args.scoring,
-        "effort": args.effort,
-        "exhaustiveness": args.exhaustiveness,
-        "seed": args.seed,
-        "n_kept": _N_KEPT,
+def dock_all(
+    complexes: Sequence[Complex],
+    programs: Sequence[Program],
+    results: ResultFile,
+    say: Callable[[str], None],
+    *,
+    seed: int = 1,
+    limit_s: float = LIMIT_S,
+) -> None:
+    """Dock every complex with every program in turn, but for what the file has already."""
+    for complex_ in complexes:
+        for program in programs:
+            if not results.has(complex=complex_.name, program=program.name):
+                receptors = results.path.parent / "receptors"
+                row = run_one(complex_, program, receptors, seed=seed, limit_s=limit_s)
+                results.add(row)
+                say(_line(row))
+
+
+def run_one(
+    complex_: Complex, program: Program, receptors: Path, *, seed: int, limit_s: float
+) -> dict[str, Any]:
+    """Return one row: energies, CPU seconds by stage, distances from the crystal.
+
+    Parameters
+    ----------
+    complex_, program
+        What to dock, with what.
+    receptors
+        Folder that keeps receptors as PDBQT.
+    seed
+        Of the search.
+    limit_s
+        Seconds by the clock after which the docking is stopped.
+    """
+    row: dict[str, Any] = {
+        "complex": complex_.name,
+        "program": program.name,
+        "engine": program.engine,
+        "family": program.family,
+        "source": complex_.source,
+        "settings": dict(program.options),
+        "seed": seed,
     }
+    job = Job(
+        engine=program.engine,
+        options=dict(program.options),
+        receptor=str(receptor_pdbqt(complex_, receptors)),
+        start=str(complex_.folder / "start.sdf"),
+        center=complex_.box.center,
+        size=complex_.box.size,
+        seed=seed,
+        n_kept=_N_KEPT,
+    )
+    row["started"] = datetime.now(UTC).isoformat(timespec="seconds")
+    clock = time.perf_counter()
     try:
-        result = _run_child(job, args.limit_s)
+        result = _run_child(job, limit_s)
         mols = [Chem.MolFromMolBlock(block, removeHs=False) for block in result.pop("mols")]
-        # Rescored by one program with one typing and torsion count, energies can be compared.
-        best = pdbqt_string(pack_pose(mols[0]))
-        rescored = _run_child(job | {"program": "rescore", "ligand": best}, args.limit_s)
         rmsd = [round(heavy_atom_rmsd(mol, complex_.crystal), 3) for mol in mols]
     except subprocess.TimeoutExpired:
-        return row | {"error": f"more than {args.limit_s} s"}
+        return row | {"error": f"more than {limit_s:.0f} s"}
     except subprocess.CalledProcessError as error:
         return row | {"error": (error.stderr.strip().splitlines() or ["?"])[-1][:300]}
     except (OsongError, ValueError) as error:
         return row | {"error": f"{type(error).__name__}: {error}"}
-    return row | result | {"rmsd": rmsd, "rescored": rescored, "effort": args.effort}
+    n_heavy = complex_.crystal.GetNumHeavyAtoms()
+    wall_s = round(time.perf_counter() - clock, 2)
+    return row | result | {"rmsd": rmsd, "n_heavy": n_heavy, "wall_s": wall_s}
 
 
-def _run_child(job: dict[str, Any], limit_s: int) -> dict[str, Any]:
+def _run_child(job: Job, limit_s: float) -> dict[str, Any]:
     finished = subprocess.run(
         [sys.executable, "-m", "osong_benchmarks.redock_child"],
-        input=json.dumps(job),
+        input=json.dumps(asdict(job)),
         capture_output=True,
         text=True,
         timeout=limit_s,
         check=True,
-        cwd=Path(__file__).parents[2],
-        env=_one_thread(),
+        env=_environment(),
     )
     result: dict[str, Any] = json.loads(finished.stdout.strip().splitlines()[-1])
     return result
 
 
-def _one_thread() -> dict[str, str]:
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-    return os.environ | dict.fromkeys(names, "1")
+def _environment() -> dict[str, str]:
+    """Return one thread for everything, and this process's own packages."""
+    path = os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path if entry)
+    return os.environ | dict.fromkeys(_THREADS, "1") | {"PYTHONPATH": path}
 
 
 def _line(row: dict[str, Any]) -> str:
-    name = f"{row['complex']:<10} {row['program']:<20}"
+    name = f"{row['complex']:<10} {row['program']:<24}"
     if "error" in row:
         return f"{name} {row['error']}"
     cpu = " ".join(f"{stage} {seconds:.2f}" for stage, seconds in row["cpu"].items())

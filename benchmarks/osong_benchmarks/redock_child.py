@@ -1,119 +1,190 @@
 """One docking of one complex in a process of its own, so that CPU time is this docking's alone.
 
-``python -m benchmarks.redock_child`` reads a job (JSON) from standard input and writes the result
-as the last line of standard output.
+``python -m osong_benchmarks.redock_child`` reads a job (JSON) from standard input and writes the
+result as the last line of standard output. Imports and what happens once a process (compilation,
+tables) are over before a clock starts: each program first prepares another ligand, and Osong docks
+it too.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
-from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from rdkit import Chem, rdBase
 
-from osong import Box, DockingSession, LigandOptions, Target, prepare_ligand
+from osong import (
+    Box,
+    DockingSession,
+    LigandOptions,
+    Target,
+    pack_pose,
+    pdbqt_string,
+    prepare_ligand,
+    score,
+)
+from osong_benchmarks.cpu_clock import timed
+from osong_benchmarks.meeko_ligand import docked_mols, embedded, meeko_pdbqt
+from osong_benchmarks.rustina_peer import rustina_dock, rustina_module
 from osong_benchmarks.vina_peer import vina_score, vina_session
 
-__all__ = ["dock_with_osong", "dock_with_vina", "main", "rescore"]
+__all__ = ["Job", "dock_with_osong", "dock_with_rustina", "dock_with_vina", "main", "rescore"]
 
-T = TypeVar("T")
 _WARM_UP_SMILES = "CC(C)Cc1ccc(cc1)C(C)C(=O)O"
+_MARGIN_ANGSTROM = 4.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to dock.
+
+    Attributes
+    ----------
+    engine
+        "osong", "vina" or "rustina".
+    options
+        The program's settings; ``scoring`` is always among them.
+    receptor, start
+        PDBQT of the receptor; the ligand with hydrogens in the conformer to start from.
+    center, size
+        Of the box, angstrom.
+    seed
+        Of the search.
+    n_kept
+        Poses whose coordinates come back.
+    """
+
+    engine: str
+    options: dict[str, Any]
+    receptor: str
+    start: str
+    center: tuple[float, float, float]
+    size: tuple[float, float, float]
+    seed: int
+    n_kept: int
+
+    @property
+    def box(self) -> Box:
+        """The box that every program searches."""
+        return self.wider(0.0)
+
+    def wider(self, margin: float) -> Box:
+        """Return the box with a margin on every side, angstrom."""
+        (x, y, z), (a, b, c) = self.center, self.size
+        return Box(center=(x, y, z), size=(a + 2 * margin, b + 2 * margin, c + 2 * margin))
+
+    @property
+    def mol(self) -> Chem.Mol:
+        """The ligand to start from."""
+        return Chem.MolFromMolFile(self.start, removeHs=False)
 
 
 def main() -> None:
     """Do the job on standard input."""
-    job = json.load(sys.stdin)
+    job = Job(**json.load(sys.stdin))
+    dock = {"osong": dock_with_osong, "vina": dock_with_vina, "rustina": dock_with_rustina}
     with rdBase.BlockLogs():
-        programs = {"vina": dock_with_vina, "rescore": rescore}
-        result = programs.get(job["program"], dock_with_osong)(job)
-    print("\n" + json.dumps(result))
+        result = dock[job.engine](job)
+        mols = result.pop("poses")[: job.n_kept]
+        result |= rescore(job, mols[0])
+    result["mols"] = [Chem.MolToMolBlock(mol) for mol in mols]
+    result["version"] = _version(job.engine)
+    print("\n" + json.dumps(result), flush=True)
 
 
-def cpu_seconds() -> float:
-    """Return the CPU time of this process, its threads and its finished children."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
-
-
-def _timed(into: dict[str, float], stage: str, work: Callable[[], T]) -> T:
-    started = cpu_seconds()
-    value = work()
-    into[stage] = round(cpu_seconds() - started, 3)
-    return value
-
-
-def dock_with_osong(job: dict[str, Any]) -> dict[str, Any]:
+def dock_with_osong(job: Job) -> dict[str, Any]:
     """Dock with Osong; kernels are compiled on another ligand before the clock starts."""
     cpu: dict[str, float] = {}
-    box = Box(center=tuple(job["center"]), size=tuple(job["size"]))
-    target = _timed(cpu, "read", lambda: Target.from_file(job["receptor"], box=box))
-    mol = Chem.MolFromMolFile(job["start"], removeHs=False)
-    options = LigandOptions(ph=None, keep_geometry=job["program"] == "osong same conformer")
+    target = timed(cpu, "read", lambda: Target.from_file(job.receptor, box=job.box))
+    options = LigandOptions(ph=None, keep_geometry=job.options.get("is_same_conformer", False))
 
     def new_session(effort: str) -> DockingSession:
-        return DockingSession(
-            target, scoring=job["scoring"], effort=effort, seed=job["seed"], threads=1
-        )
+        scoring = job.options["scoring"]
+        return DockingSession(target, scoring=scoring, effort=effort, seed=job.seed, threads=1)
 
-    warm_up = prepare_ligand(_WARM_UP_SMILES)
-    _timed(cpu, "warm_up", lambda: new_session("fast").dock(warm_up))
-    ligands = _timed(cpu, "prepare", lambda: prepare_ligand(mol, options=options))
-    session = new_session(job["effort"])
+    timed(cpu, "warm_up", lambda: new_session("fast").dock(prepare_ligand(_WARM_UP_SMILES)))
+    mol = job.mol
+    ligands = timed(cpu, "prepare", lambda: prepare_ligand(mol, options=options))
+    session = new_session(job.options["effort"])
     types = {t for lig in ligands for t in lig.packed.atom_type[: lig.packed.n_scored].tolist()}
-    _timed(cpu, "maps", lambda: session.maps.ensure(types))
-    poses = _timed(cpu, "dock", lambda: session.dock(ligands))
+    timed(cpu, "maps", lambda: session.maps.ensure(types))
+    poses = timed(cpu, "dock", lambda: session.dock(ligands))
     return {
         "cpu": cpu,
         "energies": [pose.energy for pose in poses],
-        "mols": [Chem.MolToMolBlock(pose.mol) for pose in poses[: job["n_kept"]]],
+        "poses": [pose.mol for pose in poses],
         "n_variants": len(ligands),
         "n_conformers": max(ligand.packed.n_conformers for ligand in ligands),
         "n_torsions": ligands[0].packed.n_torsions,
-        "torsion_count": ligands[0].packed.torsion_count,
     }
 
 
-def dock_with_vina(job: dict[str, Any]) -> dict[str, Any]:
-    """Dock with Vina; the ligand goes through Meeko, as Vina's authors recommend."""
-    from meeko import MoleculePreparation, PDBQTMolecule, PDBQTWriterLegacy, RDKitMolCreate
-
+def dock_with_vina(job: Job) -> dict[str, Any]:
+    """Dock with Vina; the ligand goes through Meeko."""
     cpu: dict[str, float] = {}
-    mol = Chem.MolFromMolFile(job["start"], removeHs=False)
-
-    def prepare() -> str:
-        setup = MoleculePreparation().prepare(mol)[0]
-        text, is_ok, problem = PDBQTWriterLegacy.write_string(setup)
-        if not is_ok:
-            raise RuntimeError(f"Meeko: {problem}")
-        return str(text)
-
-    ligand = _timed(cpu, "prepare", prepare)
-    session = _timed(
-        cpu, "read", lambda: vina_session(Path(job["receptor"]), job["scoring"], seed=job["seed"])
-    )
+    timed(cpu, "warm_up", lambda: meeko_pdbqt(embedded(_WARM_UP_SMILES)))
+    mol = job.mol
+    ligand = timed(cpu, "prepare", lambda: meeko_pdbqt(mol))
+    scoring = job.options["scoring"]
+    session = timed(cpu, "read", lambda: vina_session(Path(job.receptor), scoring, seed=job.seed))
     session.set_ligand_from_string(ligand)
-    _timed(cpu, "maps", lambda: session.compute_vina_maps(job["center"], job["size"]))
-    _timed(cpu, "dock", lambda: session.dock(exhaustiveness=job["exhaustiveness"], n_poses=9))
-    poses = PDBQTMolecule(session.poses(n_poses=9), skip_typing=True)
-    (docked,) = RDKitMolCreate.from_pdbqt_mol(poses)
-    n_kept = min(job["n_kept"], docked.GetNumConformers())
+    timed(cpu, "maps", lambda: session.compute_vina_maps(list(job.center), list(job.size)))
+    exhaustiveness = job.options["exhaustiveness"]
+    timed(cpu, "dock", lambda: session.dock(exhaustiveness=exhaustiveness, n_poses=9))
     return {
         "cpu": cpu,
         "energies": session.energies(n_poses=9)[:, 0].tolist(),
-        "mols": [Chem.MolToMolBlock(docked, confId=k) for k in range(n_kept)],
+        "poses": docked_mols(session.poses(n_poses=9)),
         "n_torsions": ligand.count("ENDBRANCH"),
     }
 
 
-def rescore(job: dict[str, Any]) -> dict[str, Any]:
-    """Return what Vina says of a pose; here, because Vina keeps the memory of its sessions."""
-    box = Box(center=tuple(job["center"]), size=tuple(job["size"]))
-    return asdict(vina_score(Path(job["receptor"]), job["ligand"], box, job["scoring"]))
+def dock_with_rustina(job: Job) -> dict[str, Any]:
+    """Dock with Rustina; reading the receptor and making the grids are inside its docking."""
+    rustina_module()
+    cpu: dict[str, float] = {}
+    timed(cpu, "warm_up", lambda: meeko_pdbqt(embedded(_WARM_UP_SMILES)))
+    mol = job.mol
+    ligand = timed(cpu, "prepare", lambda: meeko_pdbqt(mol))
+    poses = timed(
+        cpu,
+        "dock",
+        lambda: rustina_dock(Path(job.receptor), ligand, job.box, seed=job.seed, **job.options),
+    )
+    return {
+        "cpu": cpu,
+        "energies": [pose.energy for pose in poses],
+        "poses": [docked_mols(pose.pdbqt)[0] for pose in poses],
+        "n_torsions": ligand.count("ENDBRANCH"),
+    }
+
+
+def rescore(job: Job, mol: Chem.Mol) -> dict[str, Any]:
+    """Return what one program with one typing and torsion count says of any program's pose.
+
+    That is Vina, or Osong where Vina is not installed (they agree to 0.02 kcal/mol). The box is
+    made wider: an atom that leans on the wall is no reason to refuse a pose.
+    """
+    pose = pack_pose(mol)
+    box = job.wider(_MARGIN_ANGSTROM)
+    if find_spec("vina"):
+        found = asdict(vina_score(Path(job.receptor), pdbqt_string(pose), box))
+        return {"rescored": found, "rescored_by": "vina"}
+    own = score(Target.from_file(job.receptor, box=box), pose)
+    found = {"total": own.total, "inter": own.inter, "intra": own.intra}
+    return {"rescored": found, "rescored_by": "osong"}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
 
 
 if __name__ == "__main__":

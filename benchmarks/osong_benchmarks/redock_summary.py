@@ -1,166 +1,227 @@
-"""Tables of the redocking benchmark."""
+"""Tables of the redocking benchmark, for documents and for the page."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from osong_benchmarks.part import Table
+from osong_benchmarks.redock_rows import (
+    ENERGY_MARGIN,
+    STAGES,
+    Docking,
+    complexes_of_all,
+    discordant,
+    energies_against,
+    programs_of,
+    ratio,
+    standings,
+)
 from osong_benchmarks.results import provenance
-from osong_benchmarks.statistics import percent, wilson_interval
+from osong_benchmarks.statistics import RatioOfTimes, percent
 from osong_benchmarks.tables import markdown_table, write_table
 
-__all__ = ["accuracy_table", "energy_table", "speed_table", "write_summary"]
+__all__ = [
+    "accuracy_table",
+    "complex_table",
+    "energy_table",
+    "failures",
+    "pareto_table",
+    "ratio_table",
+    "references",
+    "speed_table",
+    "write_summary",
+]
 
-Row = dict[str, Any]
-Pair = tuple[Row, Row]
-_NEAR = 2.0
-_ENERGY_MARGIN = 0.1
-_OSONG = ("osong", "osong same conformer")
 
-
-def write_summary(rows: list[Row], args: argparse.Namespace) -> None:
+def write_summary(dockings: Sequence[Docking], args: argparse.Namespace) -> None:
     """Print the tables, and put them into the documents where that was asked for."""
-    done = [row for row in rows if "error" not in row]
-    if not done:
-        print("nothing to summarise yet")
+    if not complexes_of_all(dockings):
+        print("nothing to summarise yet: no complex that all programs have docked")
         return
-    accuracy, energy, speed = accuracy_table(done), energy_table(done), speed_table(done)
-    failed = [f"- {r['complex']} {r['program']}: {r['error']}" for r in rows if "error" in r]
-    text = "\n\n".join([accuracy, energy, *failed])
-    per_complex = complex_table(done)
-    print(text, speed, sep="\n\n")
+    accuracy, energy = accuracy_table(dockings), energy_table(dockings)
+    pareto, speed, ratios = pareto_table(dockings), speed_table(dockings), ratio_table(dockings)
+    by_complex = complex_table(dockings)
+    failed = "\n".join(f"- {line}" for line in failures(dockings))
+    redock = "\n\n".join(filter(None, [_shown(accuracy), _shown(energy), failed]))
+    times = f"{_shown(speed)}\n\n{_shown(ratios)}"
+    print(redock, times, _shown(pareto), sep="\n\n")
     if args.write:
-        note = provenance(
-            ["redock", "--data", "../shared/data", "--peers", "vina", "--n", str(args.n),
-             "--effort", args.effort]
-        )  # fmt: skip
-        write_table(Path("README.md"), "redock", accuracy + "\n\n" + energy, note)
-        write_table(Path("README.md"), "speed", speed, note)
-        write_table(Path("docs/accuracy.md"), "redock", text, note)
-        write_table(Path("docs/accuracy.md"), "speed", speed, note)
-        write_table(Path("docs/accuracy.md"), "complexes", per_complex, note)
+        note = provenance(_command(args))
+        for document in ("README.md", "docs/accuracy.md"):
+            write_table(Path(document), "redock", redock, note)
+            write_table(Path(document), "speed", times, note)
+        write_table(Path("docs/accuracy.md"), "complexes", _shown(by_complex), note)
+        write_table(Path("docs/performance.md"), "pareto", _shown(pareto), note)
 
 
-def accuracy_table(rows: list[Row]) -> str:
+def _command(args: argparse.Namespace) -> list[str]:
+    words = ["redock", "--data", "../shared/data", "--peers", *args.peers, "--n", str(args.n)]
+    return [*words, "--programs", *args.programs] if args.programs else words
+
+
+def _shown(table: Table) -> str:
+    text = markdown_table(table.header, table.rows)
+    return f"{text}\n\n{table.caption}" if table.caption else text
+
+
+def failures(dockings: Sequence[Docking]) -> list[str]:
+    """Return a line for every docking without a pose."""
+    return [f"{d.complex} {d.program}: {d.error}" for d in dockings if d.error]
+
+
+def references(dockings: Sequence[Docking]) -> list[str]:
+    """Return the peers' programs."""
+    engines = {d.program: d.engine for d in dockings}
+    return [name for name in programs_of(dockings) if engines[name] != "osong"]
+
+
+def _own(dockings: Sequence[Docking]) -> list[str]:
+    peers = references(dockings)
+    return [name for name in programs_of(dockings) if name not in peers]
+
+
+def _energy_references(dockings: Sequence[Docking]) -> list[str]:
+    """Return the peers that search the same energy at their usual or a higher effort."""
+    return [name for name in references(dockings) if name in {"vina 8", "vina 32", "rustina vina"}]
+
+
+def accuracy_table(dockings: Sequence[Docking]) -> Table:
     """Return the share of poses near the crystal, over complexes that all programs docked."""
-    programs = _programs(rows)
-    shared = _shared(rows, programs)
+    peers = [name for name in references(dockings) if name in {"vina 8", "rustina vinardo"}]
     lines = []
-    for program in programs:
-        mine = [row for row in rows if row["program"] == program and row["complex"] in shared]
-        top = [row["rmsd"][0] <= _NEAR for row in mine]
-        low, high = wilson_interval(sum(top), len(top))
+    for s in standings(dockings):
+        low, high = s.interval
+        splits = [discordant(dockings, s.program, peer) for peer in peers]
         lines.append(
-            [program, percent(top), f"{100 * low:.0f}-{100 * high:.0f} %",
-             percent([min(row["rmsd"]) <= _NEAR for row in mine]),
-             f"{np.median([row['rmsd'][0] for row in mine]):.2f}"]
+            [s.program, _share(s.n_top1, s.n), f"{100 * low:.0f}-{100 * high:.0f} %",
+             _share(s.n_top3, s.n), f"{s.rmsd_median:.2f}",
+             *("-" if s.program == peer else f"{a} : {b} (p {p:.2f})"
+               for peer, (a, b, p) in zip(peers, splits, strict=True))]
         )  # fmt: skip
     header = ["program", "top pose within 2 A", "95 % interval", "one of 3 poses within 2 A",
-              "median RMSD, A"]  # fmt: skip
-    return markdown_table(header, lines)
+              "median RMSD, A", *(f"only this : only {peer}" for peer in peers)]  # fmt: skip
+    return Table(header, lines, _number(dockings))
 
 
-def energy_table(rows: list[Row]) -> str:
-    """Return how often Osong's best energy is at most Vina's + 0.1 kcal/mol."""
-    lines = []
-    for program in _OSONG:
-        pairs = _pairs(rows, program)
-        if not pairs:
-            continue
-        lines.append([program, "all", *_energy_cells(pairs)])
-        if program == "osong":
-            single = [pair for pair in pairs if pair[0]["n_conformers"] == 1]
-            lines.append([program, "with one ring conformer", *_energy_cells(single)])
-    header = ["program", "complexes", "as reported", "both rescored by Vina",
-              "inter + intra, rescored", "median difference, rescored"]  # fmt: skip
-    return markdown_table(header, lines)
+def _number(dockings: Sequence[Docking]) -> str:
+    """Return over how many complexes, and which programs are still behind."""
+    shared = complexes_of_all(dockings)
+    n = len({d.complex for d in dockings})
+    text = f"Over the {len(shared)} complexes that all programs docked"
+    return f"{text}." if n == len(shared) else f"{text}, of {n} that any of them docked."
 
 
-def _energy_cells(pairs: list[Pair]) -> list[str]:
-    if not pairs:
-        return ["-"] * 4
-    reported = [o["energies"][0] - v["energies"][0] for o, v in pairs]
-    rescored = [o["rescored"]["total"] - v["rescored"]["total"] for o, v in pairs]
-    searched = [_searched(o) - _searched(v) for o, v in pairs]
-    shares = [percent(np.array(d) <= _ENERGY_MARGIN) for d in (reported, rescored, searched)]
-    return [*shares, f"{np.median(rescored):+.2f}"]
+def _share(n_true: int, n: int) -> str:
+    return percent([True] * n_true + [False] * (n - n_true))
 
 
-def _searched(row: Row) -> float:
-    """Return what the search minimises, scaled by Vina's torsion factor, kcal/mol."""
-    score = row["rescored"]
-    factor = score["total"] / score["inter"] if score["inter"] else 1.0
-    return float((score["inter"] + score["intra"]) * factor)
-
-
-def speed_table(rows: list[Row]) -> str:
-    """Return CPU seconds by stage, and Vina's divided by Osong's."""
-    programs = _programs(rows)
-    shared = _shared(rows, programs)
-    lines = []
-    for program in programs:
-        mine = [row for row in rows if row["program"] == program and row["complex"] in shared]
-        stages = [sum(row["cpu"].get(s, 0.0) for row in mine) for s in ("prepare", "maps", "dock")]
-        pairs = _pairs([row for row in rows if row["complex"] in shared], program)
-        lines.append([program, *(f"{s:.1f}" for s in stages), *_ratio_cells(pairs)])
-    header = ["program", "prepare ligand, s", "maps, s", "dock, s",
-              "dock: totals", "median", "maps + dock: totals", "median",
-              "prepare + maps + dock: totals", "median"]  # fmt: skip
-    n = (
-        f"CPU seconds over {len(shared)} complexes, one thread, then Vina's time divided by the "
-        "program's own: of the totals, and the median over complexes. Vina gets its conformer "
-        "ready made and makes the maps of all atom types, Osong those that the ligand needs."
+def energy_table(dockings: Sequence[Docking]) -> Table:
+    """Return how often Osong's best energy is at most a peer's + 0.1 kcal/mol."""
+    lines: list[list[str]] = []
+    for peer in _energy_references(dockings):
+        for program in [*_own(dockings), *references(dockings)]:
+            if program == peer or "vinardo" in program:
+                continue
+            for kind in ("all", "with one ring conformer"):
+                if kind != "all" and ("same conformer" in program or program not in _own(dockings)):
+                    continue
+                lines.append(
+                    [peer, program, kind, *_energy_cells(dockings, program, peer, kind != "all")]
+                )
+    header = ["against", "program", "complexes", "as reported", "rescored",
+              "inter + intra, rescored", "median difference, rescored",
+              "mean difference, rescored"]  # fmt: skip
+    caption = (
+        "Share of complexes with a best energy no more than 0.1 kcal/mol above the other "
+        "program's. Rescored by one program with one typing."
     )
-    return markdown_table(header, lines) + "\n\n" + n
+    return Table(header, lines, caption)
 
 
-def _ratio_cells(pairs: list[Pair]) -> list[str]:
-    if not pairs or pairs[0][0]["program"] == "vina":
-        return ["1.0"] * 6 if pairs else ["-"] * 6
-    cells = []
-    for stages in (("dock",), ("maps", "dock"), ("prepare", "maps", "dock")):
-        own = np.array([sum(o["cpu"][s] for s in stages) for o, _ in pairs])
-        vina = np.array([sum(v["cpu"][s] for s in stages) for _, v in pairs])
-        cells += [f"{vina.sum() / own.sum():.1f}", f"{np.median(vina / own):.1f}"]
-    return cells
+def _energy_cells(
+    dockings: Sequence[Docking], program: str, peer: str, is_rigid: bool
+) -> list[str]:
+    found = energies_against(dockings, program, peer, is_rigid=is_rigid)
+    if not found.names:
+        return ["-"] * 5
+    shares = [percent(d <= ENERGY_MARGIN) for d in (found.reported, found.rescored, found.searched)]
+    return [*shares, f"{np.median(found.rescored):+.2f}", f"{np.mean(found.rescored):+.2f}"]
 
 
-def complex_table(rows: list[Row]) -> str:
-    """Return one line a complex: RMSD, rescored energy and CPU time of each program."""
-    programs = _programs(rows)
+def pareto_table(dockings: Sequence[Docking]) -> Table:
+    """Return what each program at each setting costs and what it finds."""
     lines = []
-    for name in dict.fromkeys(row["complex"] for row in rows):
-        line: list[object] = [name]
-        for program in programs:
-            found = [r for r in rows if r["complex"] == name and r["program"] == program]
-            if found:
-                r = found[0]
-                line.append(f"{r['rmsd'][0]:.1f} / {r['rescored']['total']:.2f} / "
-                            f"{r['cpu']['maps'] + r['cpu']['dock']:.1f}")  # fmt: skip
-            else:
-                line.append("-")
-        lines.append(line)
-    return markdown_table(["complex", *(f"{p}: A / kcal/mol / s" for p in programs)], lines)
+    for s in standings(dockings):
+        low, high = s.interval
+        lines.append(
+            [s.program, f"{s.cpu_mean:.2f}", f"{s.cpu_median:.2f}", f"{s.cpu_all_mean:.2f}",
+             _share(s.n_top1, s.n), f"{100 * low:.0f}-{100 * high:.0f} %", _share(s.n_top3, s.n),
+             f"{s.energy_mean:.2f}"]
+        )  # fmt: skip
+    header = ["program", "CPU s a ligand, mean", "median", "mean, with preparation",
+              "top pose within 2 A", "95 % interval", "one of 3 poses within 2 A",
+              "mean best energy, rescored"]  # fmt: skip
+    caption = f"{_number(dockings)} CPU seconds of grid maps and docking on one thread; kcal/mol."
+    return Table(header, lines, caption)
 
 
-def _programs(rows: list[Row]) -> list[str]:
-    found = {row["program"] for row in rows}
-    return [program for program in (*_OSONG, "vina") if program in found]
+def speed_table(dockings: Sequence[Docking]) -> Table:
+    """Return CPU seconds by stage."""
+    shared = set(complexes_of_all(dockings))
+    lines = []
+    for program in programs_of(dockings):
+        mine = [d for d in dockings if d.program == program and d.complex in shared]
+        cells = [
+            f"{sum(d.cpu[stage] for d in mine):.1f}" if stage in mine[0].cpu else "-"
+            for stage in ("prepare", "maps", "dock")
+        ]
+        sums = [sum(d.seconds(stages) for d in mine) for stages in list(STAGES)[1:]]
+        lines.append([program, *cells, *(f"{s:.1f}" for s in sums)])
+    header = ["program", "prepare ligand, s", "maps, s", "dock, s", *list(STAGES)[1:]]
+    caption = (
+        f"CPU seconds over {len(shared)} complexes, one thread. Peers get their conformer ready "
+        "made, so that their preparation is Meeko's alone; Vina makes the maps of all atom types, "
+        "Osong those that the ligand needs, and Rustina's grids are inside its docking."
+    )
+    return Table(header, lines, caption)
 
 
-def _shared(rows: list[Row], programs: list[str]) -> set[str]:
-    """Return the complexes that every program docked."""
-    docked = [{r["complex"] for r in rows if r["program"] == program} for program in programs]
-    return set.intersection(*docked) if docked else set()
-
-
-def _pairs(rows: list[Row], program: str) -> list[Pair]:
-    vina = {row["complex"]: row for row in rows if row["program"] == "vina"}
-    return [
-        (row, vina[row["complex"]])
-        for row in rows
-        if row["program"] == program and row["complex"] in vina
+def ratio_table(dockings: Sequence[Docking]) -> Table:
+    """Return how many times the CPU time of each peer's settings is Osong's."""
+    peers = references(dockings)
+    lines = [
+        [program, stages, *(_ratio_cell(ratio(dockings, program, peer, stages)) for peer in peers)]
+        for program in _own(dockings)
+        for stages in list(STAGES)[1:]
     ]
+    n = len(complexes_of_all(dockings))
+    caption = (
+        f"CPU time of each peer divided by Osong's over {n} complexes: of the totals, and in "
+        "brackets the median over complexes."
+    )
+    return Table(["program", "stages", *peers], lines if peers else [], caption)
+
+
+def _ratio_cell(found: RatioOfTimes) -> str:
+    return f"{found.of_totals:.1f} ({found.median:.1f})"
+
+
+def complex_table(dockings: Sequence[Docking]) -> Table:
+    """Return one line a complex: RMSD, rescored energy and CPU time of each program."""
+    programs = programs_of(dockings)
+    by_name = {(d.complex, d.program): d for d in dockings if not d.error}
+    lines = []
+    for name in dict.fromkeys(d.complex for d in dockings):
+        found = [by_name.get((name, program)) for program in programs]
+        lines.append(
+            [name, *("-" if d is None else f"{d.rmsd[0]:.1f} / {d.best.total:.2f} / "
+                     f"{d.seconds():.1f}" for d in found)]
+        )  # fmt: skip
+    caption = (
+        "RMSD of the first pose, A / its energy rescored, kcal/mol / CPU s of maps and docking."
+    )
+    return Table(["complex", *programs], lines, caption)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Differences", "percent", "share", "wilson_interval"]
+__all__ = ["Differences", "RatioOfTimes", "percent", "share", "sign_test", "wilson_interval"]
 
 
 class Differences:
@@ -72,3 +74,48 @@ def wilson_interval(n_true: int, n: int, z: float = 1.96) -> tuple[float, float]
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * float(np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)))
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+@dataclass(frozen=True)
+class RatioOfTimes:
+    """How many times faster one of two paired series of times is.
+
+    Attributes
+    ----------
+    of_totals
+        Ratio of the sums.
+    median
+        Median of the pairs' ratios.
+    n
+        Pairs.
+
+    Examples
+    --------
+    >>> RatioOfTimes.of([1.0, 3.0], [10.0, 20.0])
+    RatioOfTimes(of_totals=7.5, median=8.333333333333334, n=2)
+    """
+
+    of_totals: float
+    median: float
+    n: int
+
+    @classmethod
+    def of(cls, own: Sequence[float], other: Sequence[float]) -> RatioOfTimes:
+        """Return the other's times divided by one's own; nan where there are none."""
+        a, b = np.asarray(own, dtype=np.float64), np.asarray(other, dtype=np.float64)
+        if a.shape != b.shape:
+            raise ValueError(f"{len(a)} and {len(b)} times: they must be pairs")
+        if not len(a) or a.min() <= 0.0:
+            return cls(math.nan, math.nan, len(a))
+        return cls(float(b.sum() / a.sum()), float(np.median(b / a)), len(a))
+
+
+def sign_test(n_for: int, n_against: int) -> float:
+    """Return the two-sided probability of so uneven a split where both sides are as likely.
+
+    >>> sign_test(1, 9)
+    0.021484375
+    """
+    n = n_for + n_against
+    tail = sum(math.comb(n, k) for k in range(min(n_for, n_against) + 1)) / 2**n
+    return min(1.0, 2.0 * tail)
