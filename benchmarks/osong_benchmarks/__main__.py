@@ -15,6 +15,7 @@ _COMMANDS = {
     "nasty": ("nasty", "awkward and broken inputs: what becomes of each"),
     "memory": ("memory", "memory and files over many molecules"),
     "screen": ("screen", "ligands per second from end to end, and where the time goes"),
+    "prepare": ("prepare_profile", "preparation of ligands by stage, beside RDKit's bare pace"),
     "tables": ("written_tables", "the tables of a run of the suite, for README.md and docs"),
 }
 

@@ -11,6 +11,8 @@ from rdkit import Chem
 from rdkit.Chem import rdForceFieldHelpers
 
 from osong.errors import LigandError
+from osong.ligands.descent import Descent
+from osong.ligands.stiffness import stiffness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,18 +21,24 @@ if TYPE_CHECKING:
 
 __all__ = ["clean_up", "too_slow"]
 
+_STEPS = 20
+"""Bond lengths are then within 0.004 A of those at the minimum, angles within 0.9 degrees (RMS);
+RDKit's minimiser needs 95 steps and twice the time for that."""
+_FIRST_STEPS = 8
+"""After which conformers that are much too high are given up."""
+_SLACK = 20.0
+_MOST_ATOMS = 150
+"""Larger molecules are left to RDKit's minimiser: inverting takes the third power of the size."""
 _ITERATIONS = 100
-"""Of at most 200 or so that a drug-like molecule needs to its minimum; bond lengths are then within
-0.003 A of those there, angles within 0.8 degrees (RMS), for two thirds of the time."""
 _ITERATIONS_AT_ONCE = 10_000
-"""Iterations times atoms between two looks at the clock; molecules of 100 atoms need one look."""
+"""RDKit's iterations times atoms between two looks at the clock."""
 _FORCE_TOLERANCE = 0.05
-"""kcal/mol/A as RDKit scales it; its default of 0.0001 is not reached within the iterations."""
+"""As RDKit scales it; its default of 0.0001 is not reached within the iterations."""
 _UNKNOWN_ENERGY = 1e9
 
 
 def clean_up(
-    mol: Chem.Mol, coords: npt.NDArray[np.float64], deadline: float
+    mol: Chem.Mol, coords: npt.NDArray[np.float64], window: float, deadline: float
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Relax conformers by MMFF94s without charges, or UFF.
 
@@ -43,6 +51,9 @@ def clean_up(
         With all hydrogens.
     coords
         (n_conformers, n_atoms, 3) float64, angstrom.
+    window
+        kcal/mol above the best within which conformers are wanted; what is far above on the way
+        is not relaxed to the end.
     deadline
         Of ``time.monotonic``, seconds.
 
@@ -55,20 +66,14 @@ def clean_up(
     LigandError
         At stage "embed", where the time is up.
     """
-    energies = np.zeros(len(coords))
     work = Chem.Mol(mol)
     work.RemoveAllConformers()
+    work.AddConformer(Chem.Conformer(mol.GetNumAtoms()))
     new_field = _force_field(work)
     if new_field is None:
-        return coords, energies
-    relaxed = coords.copy()
-    for k, positions in enumerate(coords):
-        conformer = Chem.Conformer(len(positions))
-        conformer.SetPositions(positions)
-        work.RemoveAllConformers()
-        work.AddConformer(conformer)
-        energies[k] = _relax(new_field, work.GetNumAtoms(), deadline)
-        relaxed[k] = work.GetConformer().GetPositions()
+        return coords, np.zeros(len(coords))
+    relax = _relax_small if mol.GetNumAtoms() <= _MOST_ATOMS else _relax_large
+    relaxed, energies = relax(work, new_field, coords, window, deadline)
     return relaxed, np.where(np.isfinite(energies), energies, _UNKNOWN_ENERGY)
 
 
@@ -83,29 +88,70 @@ def _force_field(mol: Chem.Mol) -> Callable[[], ForceField | None] | None:
     return None
 
 
-def _relax(new_field: Callable[[], ForceField | None], n_atoms: int, deadline: float) -> float:
-    """Relax the molecule's conformer in place and return its energy, kcal/mol.
-
-    In slices that depend on the molecule alone, between which the clock is looked at.
-    """
-    field = new_field()
-    if field is None:
-        return 0.0
-    left = _ITERATIONS
-    slice_ = max(1, min(left, _ITERATIONS_AT_ONCE // n_atoms))
-    try:
+def _relax_small(
+    mol: Chem.Mol,
+    new_field: Callable[[], ForceField | None],
+    coords: npt.NDArray[np.float64],
+    window: float,
+    deadline: float,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    model = stiffness(mol)
+    descents = []
+    for positions in coords:
+        _check(deadline)
+        mol.GetConformer().SetPositions(positions)
+        field = new_field()
+        if field is None:
+            return coords, np.zeros(len(coords))
         field.Initialize()
-        more = 1
-        while more and left > 0:
-            if time.monotonic() > deadline:
-                raise too_slow("3D geometry")
-            more = field.Minimize(maxIts=min(slice_, left), forceTol=_FORCE_TOLERANCE)
-            left -= slice_
-        return float(field.CalcEnergy())
-    except RuntimeError:
-        # RDKit's minimiser gives up on a few strained metal clusters and cages; their
-        # embedded geometry is used, after any that it could relax.
-        return np.inf
+        descents.append(Descent(field, positions.ravel(), model.inverse(positions)))
+        descents[-1].run(_FIRST_STEPS)
+    lowest = min(descent.energy for descent in descents)
+    for descent in descents:
+        _check(deadline)
+        if not descent.energy > lowest + _SLACK + window:
+            descent.run(_STEPS - _FIRST_STEPS)
+    return (
+        np.array([descent.position.reshape(-1, 3) for descent in descents]),
+        np.array([descent.energy for descent in descents]),
+    )
+
+
+def _relax_large(
+    mol: Chem.Mol,
+    new_field: Callable[[], ForceField | None],
+    coords: npt.NDArray[np.float64],
+    window: float,
+    deadline: float,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Relax by RDKit's minimiser, in slices between which the clock is looked at."""
+    slice_ = max(1, min(_ITERATIONS, _ITERATIONS_AT_ONCE // mol.GetNumAtoms()))
+    energies = np.zeros(len(coords))
+    relaxed = coords.copy()
+    for k, positions in enumerate(coords):
+        mol.GetConformer().SetPositions(positions)
+        field = new_field()
+        if field is None:
+            continue
+        try:
+            field.Initialize()
+            for done in range(0, _ITERATIONS, slice_):
+                _check(deadline)
+                at_once = min(slice_, _ITERATIONS - done)
+                if not field.Minimize(maxIts=at_once, forceTol=_FORCE_TOLERANCE):
+                    break
+            energies[k] = field.CalcEnergy()
+        except RuntimeError:
+            # RDKit's minimiser gives up on a few strained metal clusters and cages; their
+            # embedded geometry is used, after any that it could relax.
+            energies[k] = np.inf
+        relaxed[k] = mol.GetConformer().GetPositions()
+    return relaxed, energies
+
+
+def _check(deadline: float) -> None:
+    if time.monotonic() > deadline:
+        raise too_slow("3D geometry")
 
 
 def too_slow(what: str) -> LigandError:

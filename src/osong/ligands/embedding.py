@@ -69,7 +69,7 @@ def embed(mol: Chem.Mol, key: bytes, options: LigandOptions) -> npt.NDArray[np.f
         bare = whole_as_bare(mol)
         systems = flexible_ring_systems(mol)
         embedded = _embed_distinct(mol, key, systems, wanted, deadline)
-    geometries, energies = clean_up(mol, bare.complete(embedded), deadline)
+    geometries, energies = clean_up(mol, bare.complete(embedded), _ENERGY_WINDOW, deadline)
     order = np.argsort(energies, kind="stable")
     geometries = geometries[order]
     if not np.isfinite(geometries).all():
