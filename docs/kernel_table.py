@@ -20,7 +20,8 @@ HEADER = "| argument | dims | dtype | unit | |\n| --- | --- | --- | --- | --- |"
 def row(argument: Array | Scalar | Bundle) -> str:
     """Return the table row of one argument."""
     if isinstance(argument, Bundle):
-        cells = [f"`{argument.name}`", "", f"[`{argument.type}`](#{argument.type.lower()})", ""]
+        links = " or ".join(f"[`{name}`](#{name.lower()})" for name in argument.types)
+        cells = [f"`{argument.name}`", "", links, ""]
     elif isinstance(argument, Scalar):
         cells = [f"`{argument.name}`", "", "number", argument.unit]
     else:

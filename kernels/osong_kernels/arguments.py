@@ -5,12 +5,12 @@ All arrays are C-contiguous. Lane arrays have the lane axis last, ``N_LANES`` wi
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Field", "LigandTopology", "PairList"]
+__all__ = ["Field", "LigandTopology", "PairList", "PairTable"]
 
 Float32 = npt.NDArray[np.float32]
 Int32 = npt.NDArray[np.int32]
@@ -36,6 +36,28 @@ class PairList(NamedTuple):
     r0: Float32
     is_hydrophobic: Float32
     is_hydrogen_bond: Float32
+
+
+class PairTable(NamedTuple):
+    """Pair energies, capped, as cubics of the surface distance; see ``physics.pair_table``.
+
+    Attributes
+    ----------
+    coefficients
+        (4, 4, 32) float32: kind of pair (1 hydrophobic + 2 hydrogen bond), power, segment;
+        kcal/mol and angstrom.
+    first
+        float32, angstrom: surface distance where the first segment begins.
+    step
+        float32, angstrom: width of a segment.
+    cutoff
+        float32, angstrom: distance beyond which a pair has no energy.
+    """
+
+    coefficients: npt.NDArray[np.floating[Any]]
+    first: np.floating[Any]
+    step: np.floating[Any]
+    cutoff: np.floating[Any]
 
 
 class LigandTopology(NamedTuple):

@@ -43,11 +43,19 @@ class Scalar:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A named tuple of ``arguments`` or ``physics``; its fields stand in ``BUNDLES``."""
+    """A named tuple of ``arguments`` or ``physics``; its fields stand in ``BUNDLES``.
+
+    ``type`` may name several that the kernel takes, as ``"A | B"``.
+    """
 
     name: str
     type: str
     direction: Direction = "in"
+
+    @property
+    def types(self) -> list[str]:
+        """Names of the bundles that may come."""
+        return self.type.split(" | ")
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,12 @@ BUNDLES: Final[dict[str, tuple[Array | Scalar, ...]]] = {
         Array("r0", ("n_pairs",), F4, "angstrom"),
         Array("is_hydrophobic", ("n_pairs",), F4),
         Array("is_hydrogen_bond", ("n_pairs",), F4),
+    ),
+    "PairTable": (
+        Array("coefficients", ("4", "4", "32"), F4, "kcal/mol, angstrom"),
+        Scalar("first", "angstrom"),
+        Scalar("step", "angstrom"),
+        Scalar("cutoff", "angstrom"),
     ),
     "Field": (
         Array("maps", ("n_values",), F4, "kcal/mol"),
@@ -160,6 +174,7 @@ _TOPOLOGY: Final = Bundle("topology", "LigandTopology")
 _PAIRS: Final = Bundle("pairs", "PairList")
 _FIELD: Final = Bundle("field", "Field")
 _WEIGHTS: Final = Bundle("weights", "PairWeights")
+_WEIGHTS_OR_TABLE: Final = Bundle("weights", "PairWeights | PairTable")
 _RULES: Final = Bundle("rules", "SearchRules")
 _KEY: Final = Array("key", ("2",), U8)
 _STATE: Final = Bundle("state", "ChainState", "inout")
@@ -197,7 +212,7 @@ KERNELS: Final[tuple[Kernel, ...]] = (
             _TOPOLOGY,
             _PAIRS,
             _FIELD,
-            _WEIGHTS,
+            _WEIGHTS_OR_TABLE,
             Scalar("limit", "kcal/mol"),
             Array("genotypes", ("n_poses", "n_genes"), _REAL, "angstrom, radian"),
             Array("conformers", ("n_poses",), I4),
@@ -227,7 +242,7 @@ KERNELS: Final[tuple[Kernel, ...]] = (
             _TOPOLOGY,
             _PAIRS,
             _FIELD,
-            _WEIGHTS,
+            _WEIGHTS_OR_TABLE,
             _RULES,
             _KEY,
             Scalar("first_chain"),
@@ -322,9 +337,10 @@ def _parts(argument: Array | Scalar | Bundle, value: Any) -> list[tuple[str, Arr
     """Return label, entry and value of an argument, or of each field of a bundle."""
     if not isinstance(argument, Bundle):
         return [(argument.name, argument, value)]
+    came = type(value).__name__
+    bundle = BUNDLES[came if came in argument.types else argument.types[0]]
     return [
-        (f"{argument.name}.{field.name}", field, getattr(value, field.name))
-        for field in BUNDLES[argument.type]
+        (f"{argument.name}.{field.name}", field, getattr(value, field.name)) for field in bundle
     ]
 
 

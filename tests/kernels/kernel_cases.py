@@ -14,9 +14,11 @@ from osong_kernels.arguments import (
     Field,
     LigandTopology,
     PairList,
+    PairTable,
     ReceptorAtoms,
     SearchRules,
 )
+from osong_kernels.physics.pair_table import tabulate_pairs
 from osong_kernels.physics.pair_terms import PairWeights
 from osong_kernels.reference.pose_energy import place_atoms, pose_energy
 
@@ -43,6 +45,12 @@ class Case:
     conformers: npt.NDArray[np.int32]
     weights: PairWeights = VINA
     limit: float = 10.0
+    is_tabulated: bool = False
+
+    @property
+    def pair_law(self) -> PairWeights | PairTable:
+        """The weights, or the table of them that chains search with."""
+        return tabulate_pairs(self.weights, self.limit) if self.is_tabulated else self.weights
 
     def arguments(self, dtype: Any) -> tuple[Any, ...]:
         """Return the arguments of ``pose_energy``; the last three are filled by it."""
@@ -51,7 +59,7 @@ class Case:
             self.topology,
             self.pairs,
             self.field,
-            self.weights,
+            self.pair_law,
             self.limit,
             self.genotypes.astype(dtype),
             self.conformers,
@@ -165,6 +173,7 @@ def make_case(
     pair_share: float = 0.4,
     n_poses: int = 20,
     weights: PairWeights = VINA,
+    is_tabulated: bool = False,
 ) -> Case:
     """Return random poses of a random ligand in a random field."""
     rng = np.random.default_rng(seed)
@@ -178,6 +187,7 @@ def make_case(
         make_genotypes(rng, field, len(parents), n_poses),
         rng.integers(0, n_conformers, n_poses).astype(np.int32),
         weights,
+        is_tabulated=is_tabulated,
     )
 
 
@@ -196,6 +206,7 @@ def cases(draw: st.DrawFn) -> Case:
         pair_share=draw(st.sampled_from([0.0, 0.3, 1.0])),
         n_poses=draw(st.sampled_from([1, 5, 16, 17])),
         weights=draw(st.sampled_from([VINA, VINARDO])),
+        is_tabulated=draw(st.booleans()),
     )
 
 

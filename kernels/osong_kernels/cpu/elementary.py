@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 from osong_kernels.compile import inner
+from osong_kernels.cpu import lane_tables  # noqa: F401  (gives lanes their look_up)
 from osong_kernels.cpu.lanes import F32Lanes, inverse_square_root_guess, overload
 from osong_kernels.physics import ops
 
@@ -62,16 +63,17 @@ def lane_sine_cosine(a: Any) -> Any:
 
 @inner
 def lane_inverse_square_root(a: Any) -> Any:
-    """Return 1 / sqrt(a) for positive float lanes, relative error 2e-7.
+    """Return 1 / sqrt(a) for positive float lanes, relative error 5e-7; finite at zero.
 
-    A guess from the bits and Newton's steps: a quarter of the time of a square root and a
-    division, and, unlike the processors' own estimates, the same on every make.
+    A guess from the bits and two steps like Newton's: a quarter of the time of a square root and
+    a division, and, unlike the processors' own estimates, the same on every make. The guess runs
+    low by a factor that the two constants make good, chosen so that each step's error is as often
+    above as below (3.2e-7 after both, without rounding) and one multiple of ``a`` serves both.
     """
     y = inverse_square_root_guess(a)
-    half = a * 0.5
-    y = y * (1.5 - half * y * y)
-    y = y * (1.5 - half * y * y)
-    return y * (1.5 - half * y * y)
+    part = a * 0.64657231
+    y = y * (1.54413276 - part * y * y)
+    return y * (1.63420694 - part * y * y)
 
 
 @overload(ops.inverse_square_root)

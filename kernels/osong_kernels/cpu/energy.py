@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from osong_kernels.arguments import PairTable
 from osong_kernels.compile import inner
 from osong_kernels.cpu.lane_memory import gather_pairs, load, store
-from osong_kernels.cpu.lanes import any_lane, broadcast
+from osong_kernels.cpu.lanes import any_lane, broadcast, overload
 from osong_kernels.physics.interpolation import trilinear
 from osong_kernels.physics.ops import floor_to_int, maximum, minimum, select, to_float
+from osong_kernels.physics.pair_table import table_energy
 from osong_kernels.physics.pair_terms import cap, pair_energy
 
 __all__ = ["add_pair_energy", "field_energy"]
@@ -77,30 +79,63 @@ def _outside(overhang: Any, inner_slope: Any, wall: Any) -> Any:
     return select(overhang < 0.0, -wall, beyond)
 
 
+def _capped_pair(
+    r2: Any, r0: Any, is_hydrophobic: Any, is_hydrogen_bond: Any, weights: Any, limit: Any
+) -> Any:
+    """Return energy and slope of a pair by a ``PairTable``, or by ``PairWeights`` and a cap."""
+    raise NotImplementedError("exists in jitted code only")
+
+
+@overload(_capped_pair)
+def _overload_capped_pair(
+    r2: Any, r0: Any, is_hydrophobic: Any, is_hydrogen_bond: Any, weights: Any, limit: Any
+) -> Any:
+    if weights.instance_class is PairTable:
+        return lambda r2, r0, is_hydrophobic, is_hydrogen_bond, weights, limit: table_energy(
+            r2, r0, is_hydrophobic, is_hydrogen_bond, weights
+        )
+    return lambda r2, r0, is_hydrophobic, is_hydrogen_bond, weights, limit: _exact_pair(
+        r2, r0, is_hydrophobic, is_hydrogen_bond, weights, limit
+    )
+
+
+@inner
+def _exact_pair(
+    r2: Any, r0: Any, is_hydrophobic: Any, is_hydrogen_bond: Any, weights: Any, limit: Any
+) -> Any:
+    energy, slope = pair_energy(r2, r0, is_hydrophobic, is_hydrogen_bond, weights)
+    if any_lane(energy > 0.0):
+        energy, factor = cap(energy, limit)
+        slope = slope * factor
+    return energy, slope
+
+
 @inner
 def add_pair_energy(coords: Any, pairs: Any, weights: Any, limit: Any, forces: Any) -> Any:
-    """Return the energy of the ligand's own pairs and add their derivatives to ``forces``."""
+    """Return the energy of the ligand's own pairs and add their derivatives to ``forces``.
+
+    ``weights`` is a ``PairTable``, which holds the cap too, or ``PairWeights``, four times slower.
+    """
     total = broadcast(np.float32(0.0))
     cutoff2 = np.float32(weights.cutoff * weights.cutoff)
     for i in range(len(pairs.start) - 1):
-        if pairs.start[i] == pairs.start[i + 1]:
+        # unsigned: Numba would turn a negative index into one from the end, ten instructions a pair
+        first, end = np.uintp(pairs.start[i]), np.uintp(pairs.start[i + 1])
+        if first == end:
             continue
         xi, yi, zi = load(coords, (i, 0)), load(coords, (i, 1)), load(coords, (i, 2))
         fx, fy, fz = load(forces, (i, 0)), load(forces, (i, 1)), load(forces, (i, 2))
-        for k in range(pairs.start[i], pairs.start[i + 1]):
-            j = pairs.second[k]
+        for k in range(first, end):
+            j = np.uintp(pairs.second[k])
             dx = xi - load(coords, (j, 0))
             dy = yi - load(coords, (j, 1))
             dz = zi - load(coords, (j, 2))
             r2 = dx * dx + dy * dy + dz * dz
             if not any_lane(r2 < cutoff2):
                 continue
-            energy, slope = pair_energy(
-                r2, pairs.r0[k], pairs.is_hydrophobic[k], pairs.is_hydrogen_bond[k], weights
+            energy, slope = _capped_pair(
+                r2, pairs.r0[k], pairs.is_hydrophobic[k], pairs.is_hydrogen_bond[k], weights, limit
             )
-            if any_lane(energy > 0.0):
-                energy, factor = cap(energy, limit)
-                slope = slope * factor
             total = total + energy
             dx, dy, dz = dx * slope, dy * slope, dz * slope
             fx, fy, fz = fx + dx, fy + dy, fz + dz

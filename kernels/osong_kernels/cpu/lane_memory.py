@@ -21,10 +21,11 @@ from osong_kernels.cpu.lanes import (
     as_vector,
 )
 
-__all__ = ["gather_pairs", "load", "store"]
+__all__ = ["gather_pairs", "index_values", "lane_pointer", "load", "store"]
 
 
-def _lane_pointer(context: Any, builder: Any, array_type: Any, array: Any, index: list[Any]) -> Any:
+def lane_pointer(context: Any, builder: Any, array_type: Any, array: Any, index: list[Any]) -> Any:
+    """Return the LLVM pointer to the lanes ``array[index + (:,)]``."""
     structure = context.make_array(array_type)(context, builder, array)
     zero = context.get_constant(types.intp, 0)
     pointer = cgutils.get_item_pointer(
@@ -34,7 +35,8 @@ def _lane_pointer(context: Any, builder: Any, array_type: Any, array: Any, index
     return builder.bitcast(pointer, vector.as_pointer())
 
 
-def _index_values(context: Any, builder: Any, index_type: Any, index: Any) -> list[Any]:
+def index_values(context: Any, builder: Any, index_type: Any, index: Any) -> list[Any]:
+    """Return the parts of an index tuple as LLVM integers of pointer width."""
     parts = cgutils.unpack_tuple(builder, index, len(index_type))
     return [
         context.cast(builder, part, part_type, types.intp)
@@ -47,8 +49,8 @@ def load(typingctx: Any, array: Any, index: Any) -> Any:
     """Return the lanes ``array[index + (:,)]``; ``index`` is a tuple, the lane axis is last."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        parts = _index_values(context, builder, index, args[1])
-        pointer = _lane_pointer(context, builder, array, args[0], parts)
+        parts = index_values(context, builder, index, args[1])
+        pointer = lane_pointer(context, builder, array, args[0], parts)
         return builder.load(pointer, align=4)
 
     return (F32Lanes if array.dtype == types.float32 else I32Lanes)(array, index), codegen
@@ -60,8 +62,8 @@ def store(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
     lanes = F32Lanes if array.dtype == types.float32 else I32Lanes
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        parts = _index_values(context, builder, index, args[1])
-        pointer = _lane_pointer(context, builder, array, args[0], parts)
+        parts = index_values(context, builder, index, args[1])
+        pointer = lane_pointer(context, builder, array, args[0], parts)
         builder.store(as_vector(context, builder, args[2], value, lanes), pointer, align=4)
         return context.get_dummy_value()
 

@@ -123,7 +123,8 @@ def _register(function: Any, implementation: Any) -> None:
         return None
 
 
-def _intrinsic_call(builder: Any, name: str, args: list[Any], result_type: Any = None) -> Any:
+def intrinsic_call(builder: Any, name: str, args: list[Any], result_type: Any = None) -> Any:
+    """Call an LLVM intrinsic; it returns the type of its first argument unless told."""
     returned = result_type or args[0].type
     declared = cgutils.get_or_insert_function(
         builder.module, ir.FunctionType(returned, [x.type for x in args]), name
@@ -208,7 +209,7 @@ def _float_intrinsic(name: str) -> Any:
     @intrinsic
     def apply(typingctx: Any, a: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return _intrinsic_call(builder, f"llvm.{name}.v{N_LANES}f32", [args[0]])
+            return intrinsic_call(builder, f"llvm.{name}.v{N_LANES}f32", [args[0]])
 
         return F32Lanes(a), codegen
 
@@ -263,10 +264,10 @@ def _exponent_bits(typingctx: Any, a: Any) -> Any:
 
 @intrinsic
 def inverse_square_root_guess(typingctx: Any, a: Any) -> Any:
-    """Return 1 / sqrt(a) to 3 %, from the bits of the float: half the exponent, negated."""
+    """Return 1.1 / sqrt(a) to 4 %, from the bits of the float: half the exponent, negated."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        magic = _splat(builder, ir.Constant(ir.IntType(32), 0x5F375A86), INT_VECTOR)
+        magic = _splat(builder, ir.Constant(ir.IntType(32), 0x5F1FF500), INT_VECTOR)
         one = _splat(builder, ir.Constant(ir.IntType(32), 1), INT_VECTOR)
         bits = builder.lshr(builder.bitcast(args[0], INT_VECTOR), one)
         return builder.bitcast(builder.sub(magic, bits), FLOAT_VECTOR)
@@ -313,6 +314,11 @@ def _overload_floor_to_int(a: Any) -> Any:
     if a == F32Lanes:
         return lambda a: _to_int(_floor(a))
     return lambda a: np.int32(np.floor(a))
+
+
+@overload(ops.truncate)
+def _overload_truncate(a: Any) -> Any:
+    return (lambda a: _to_int(a)) if a == F32Lanes else (lambda a: np.int32(a))
 
 
 @overload(ops.to_float)

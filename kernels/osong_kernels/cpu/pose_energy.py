@@ -23,10 +23,11 @@ def pose_energy(
 ) -> None:  # fmt: skip
     """Fill energy, gradient and coordinates of ``n`` poses in the field.
 
-    Takes ``LigandTopology``, ``PairList``, ``Field``, ``PairWeights``; ``limit`` in kcal/mol caps
-    positive energies. ``genotypes`` (n, 7 + T) float32 and ``conformers`` (n,) int32; fills
-    ``energy`` (n, 2) float32: receptor field and own pairs, kcal/mol; ``gradient`` (n, 6 + T)
-    float32; ``coords`` (n, n_scored, 3) float32, angstrom.
+    Takes ``LigandTopology``, ``PairList``, ``Field``, ``PairWeights`` or ``PairTable``; ``limit``
+    in kcal/mol caps positive energies (a table has its own cap for pairs). ``genotypes``
+    (n, 7 + T) float32 and ``conformers`` (n,) int32; fills ``energy`` (n, 2) float32: receptor
+    field and own pairs, kcal/mol; ``gradient`` (n, 6 + T) float32; ``coords`` (n, n_scored, 3)
+    float32, angstrom.
     """
     n_poses, n_genes = genotypes.shape
     n_atoms, n_segments = topology.local.shape[1], topology.axis.shape[1]

@@ -14,6 +14,7 @@ __all__ = [
     "exponential",
     "floor_to_int",
     "inverse_square_root",
+    "look_up",
     "maximum",
     "minimum",
     "power_of_two",
@@ -21,6 +22,7 @@ __all__ = [
     "sine_cosine",
     "square_root",
     "to_float",
+    "truncate",
 ]
 
 
@@ -54,6 +56,11 @@ def floor_to_int(a: Any) -> Any:
     return math.floor(a)
 
 
+def truncate(a: Any) -> Any:
+    """Return a number without its fraction, as a 32-bit integer in kernels."""
+    return math.trunc(a)
+
+
 def to_float(a: Any) -> Any:
     """Return an integer as a floating-point number."""
     return float(a)
@@ -77,3 +84,8 @@ def sine_cosine(a: Any) -> Any:
 def inverse_square_root(a: Any) -> Any:
     """Return one over the square root of a positive number."""
     return 1.0 / math.sqrt(a)
+
+
+def look_up(table: Any, index: Any, entry: Any) -> Any:
+    """Return ``table[index + (entry,)]``; of a row of 32, ``entry`` from 0 to 31, in lanes."""
+    return table[(*index, entry)]

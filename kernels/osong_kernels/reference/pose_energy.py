@@ -7,8 +7,9 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from osong_kernels.arguments import Field, LigandTopology, PairList
+from osong_kernels.arguments import Field, LigandTopology, PairList, PairTable
 from osong_kernels.physics.interpolation import trilinear
+from osong_kernels.physics.pair_table import table_energy
 from osong_kernels.physics.pair_terms import PairWeights, cap, pair_energy
 from osong_kernels.physics.rotation import axis_matrix, matrix_from_quaternion
 
@@ -69,7 +70,7 @@ def field_energy(
 
 
 def pair_list_energy(
-    coords: Float64, pairs: PairList, weights: PairWeights, limit: float
+    coords: Float64, pairs: PairList, weights: PairWeights | PairTable, limit: float
 ) -> tuple[float, Float64]:
     """Return the energy of the ligand's own pairs and its derivatives by coordinates (n, 3)."""
     total = 0.0
@@ -78,18 +79,26 @@ def pair_list_energy(
         for k in range(pairs.start[i], pairs.start[i + 1]):
             j = pairs.second[k]
             difference = coords[i] - coords[j]
-            energy, slope = pair_energy(
+            pair = (
                 float(difference @ difference),
                 float(pairs.r0[k]),
                 float(pairs.is_hydrophobic[k]),
                 float(pairs.is_hydrogen_bond[k]),
-                weights,
             )
-            energy, factor = cap(energy, limit)
+            if isinstance(weights, PairTable):
+                energy, slope = table_energy(*pair, _in_float64(weights))
+            else:
+                energy, slope = pair_energy(*pair, weights)
+                energy, factor = cap(energy, limit)
+                slope *= factor
             total += energy
-            forces[i] += difference * slope * factor
-            forces[j] -= difference * slope * factor
+            forces[i] += difference * slope
+            forces[j] -= difference * slope
     return total, forces
+
+
+def _in_float64(table: PairTable) -> PairTable:
+    return PairTable(table.coefficients.astype(np.float64), *(np.float64(x) for x in table[1:]))
 
 
 def pull_back(
@@ -122,7 +131,7 @@ def pose_energy(
     topology: LigandTopology,
     pairs: PairList,
     field: Field,
-    weights: PairWeights,
+    weights: PairWeights | PairTable,
     limit: float,
     genotypes: Float64,
     conformers: npt.NDArray[np.int32],

@@ -8,7 +8,7 @@ doi:10.1371/journal.pone.0155183).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Final
 
 import numpy as np
@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 from osong.atom_types import ATOM_TYPES
 from osong.errors import InputError
+from osong_kernels.arguments import PairTable
+from osong_kernels.physics.pair_table import tabulate_pairs
 from osong_kernels.physics.pair_terms import PairWeights
 
 __all__ = ["SCORING_FUNCTIONS", "ScoringFunction", "scoring_function"]
@@ -64,9 +66,18 @@ class ScoringFunction:
         one_way = donor[:, None] & acceptor[None, :]
         return (one_way | one_way.T).astype(np.float32)
 
+    def pair_table(self, limit: float) -> PairTable:
+        """Return the pair terms, positive energies bent below ``limit``, as chains read them."""
+        return _pair_table(self.weights, limit)
+
     def torsion_factor(self, torsion_count: float) -> float:
         """Return the factor that turns a sum of pair energies into the reported energy."""
         return 1.0 / (1.0 + self.rotor_weight * torsion_count)
+
+
+@cache
+def _pair_table(weights: PairWeights, limit: float) -> PairTable:
+    return tabulate_pairs(weights, limit)
 
 
 VINA: Final = ScoringFunction(

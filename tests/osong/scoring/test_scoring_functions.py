@@ -58,6 +58,14 @@ def test_roles() -> None:
     assert f.is_hydrogen_bond[at["O_A"], at["O_A"]] == 0
 
 
+def test_pair_tables_are_made_once_and_belong_to_their_function_and_cap() -> None:
+    vina, vinardo = (scoring_function(name) for name in NAMES)
+    assert vina.pair_table(10.0) is vina.pair_table(10.0)
+    capped, high = vina.pair_table(10.0).coefficients, vina.pair_table(1000.0).coefficients
+    assert (capped[:, 0, 0] < high[:, 0, 0]).all()
+    assert not np.array_equal(capped, vinardo.pair_table(10.0).coefficients)
+
+
 def test_torsion_factor() -> None:
     f = scoring_function("vina")
     assert f.torsion_factor(0.0) == 1.0
