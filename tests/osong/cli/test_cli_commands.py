@@ -29,6 +29,10 @@ COMMANDS = [
     ["top"],
     ["explain"],
     ["doctor"],
+    ["bench"],
+    ["bench", "page"],
+    ["bench", "compare"],
+    ["bench", "schema"],
 ]
 
 
