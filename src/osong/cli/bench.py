@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["bench_app"]
 
-bench_app = typer.Typer(rich_markup_mode="markdown", help="Measure Osong on this machine.")
+bench_app = typer.Typer(rich_markup_mode="markdown")
 
 _DEFAULT_OUT = Path("results/benchmarks")
 _STYLES = {"better": "green", "worse": "bold red", "only in one": "dim", "machine": "dim"}
@@ -102,7 +102,10 @@ def page(
         typer.Option("--output", "-o", metavar="FILE.html", help="Beside the results by default."),
     ] = None,
 ) -> None:
-    """Draw the page of a file of results anew."""
+    """Draw the page of a file of results anew.
+
+    `osong bench page results.json --output page.html`
+    """
     from osong.benchmarking import suite
 
     typer.echo(suite().write_page(results, output))
@@ -143,7 +146,10 @@ def compare(
 
 @bench_app.command("schema")
 def schema() -> None:
-    """Print the JSON Schema of the files of results."""
+    """Print the JSON Schema of the files of results.
+
+    `osong bench schema > schema.json`
+    """
     import json
 
     from osong.benchmarking import suite
