@@ -12,10 +12,6 @@ conformer that ``vina`` and ``rustina`` get, so that those energies can be compa
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -27,6 +23,7 @@ from typing import Any, Final
 from rdkit import Chem
 
 from osong.errors import OsongError
+from osong_benchmarks.child import ChildError, run_child
 from osong_benchmarks.complexes import Complex, in_shard, read_complexes, receptor_pdbqt
 from osong_benchmarks.pose_distance import heavy_atom_rmsd
 from osong_benchmarks.redock_child import Job
@@ -43,8 +40,6 @@ LIMIT_S: Final = 3600.0
 """Of one docking."""
 _MAX_TORSIONS = 12
 _N_KEPT = 3
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
-            "RAYON_NUM_THREADS")  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -154,38 +149,16 @@ def run_one(
     row["started"] = datetime.now(UTC).isoformat(timespec="seconds")
     clock = time.perf_counter()
     try:
-        result = _run_child(job, limit_s)
+        result = run_child("osong_benchmarks.redock_child", asdict(job), limit_s)
         mols = [Chem.MolFromMolBlock(block, removeHs=False) for block in result.pop("mols")]
         rmsd = [round(heavy_atom_rmsd(mol, complex_.crystal), 3) for mol in mols]
-    except subprocess.TimeoutExpired:
-        return row | {"error": f"more than {limit_s:.0f} s"}
-    except subprocess.CalledProcessError as error:
-        return row | {"error": (error.stderr.strip().splitlines() or ["?"])[-1][:300]}
+    except ChildError as error:
+        return row | {"error": str(error)}
     except (OsongError, ValueError) as error:
         return row | {"error": f"{type(error).__name__}: {error}"}
     n_heavy = complex_.crystal.GetNumHeavyAtoms()
     wall_s = round(time.perf_counter() - clock, 2)
     return row | result | {"rmsd": rmsd, "n_heavy": n_heavy, "wall_s": wall_s}
-
-
-def _run_child(job: Job, limit_s: float) -> dict[str, Any]:
-    finished = subprocess.run(
-        [sys.executable, "-m", "osong_benchmarks.redock_child"],
-        input=json.dumps(asdict(job)),
-        capture_output=True,
-        text=True,
-        timeout=limit_s,
-        check=True,
-        env=_environment(),
-    )
-    result: dict[str, Any] = json.loads(finished.stdout.strip().splitlines()[-1])
-    return result
-
-
-def _environment() -> dict[str, str]:
-    """Return one thread for everything, and this process's own packages."""
-    path = os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path if entry)
-    return os.environ | dict.fromkeys(_THREADS, "1") | {"PYTHONPATH": path}
 
 
 def _line(row: dict[str, Any]) -> str:

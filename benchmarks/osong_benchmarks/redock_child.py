@@ -28,6 +28,7 @@ from osong import (
     prepare_ligand,
     score,
 )
+from osong_benchmarks.child import WARM_UP_SMILES
 from osong_benchmarks.cpu_clock import timed
 from osong_benchmarks.meeko_ligand import docked_mols, embedded, meeko_pdbqt
 from osong_benchmarks.rustina_peer import rustina_dock, rustina_module
@@ -35,7 +36,6 @@ from osong_benchmarks.vina_peer import vina_score, vina_session
 
 __all__ = ["Job", "dock_with_osong", "dock_with_rustina", "dock_with_vina", "main", "rescore"]
 
-_WARM_UP_SMILES = "CC(C)Cc1ccc(cc1)C(C)C(=O)O"
 _MARGIN_ANGSTROM = 4.0
 
 
@@ -107,7 +107,12 @@ def dock_with_osong(job: Job) -> dict[str, Any]:
         scoring = job.options["scoring"]
         return DockingSession(target, scoring=scoring, effort=effort, seed=job.seed, threads=1)
 
-    timed(cpu, "warm_up", lambda: new_session("fast").dock(prepare_ligand(_WARM_UP_SMILES)))
+    def warm_up() -> None:
+        session = new_session(job.options["effort"])
+        for smiles in WARM_UP_SMILES:
+            session.dock(prepare_ligand(embedded(smiles), options=options))
+
+    timed(cpu, "warm_up", warm_up)
     mol = job.mol
     ligands = timed(cpu, "prepare", lambda: prepare_ligand(mol, options=options))
     session = new_session(job.options["effort"])
@@ -127,7 +132,7 @@ def dock_with_osong(job: Job) -> dict[str, Any]:
 def dock_with_vina(job: Job) -> dict[str, Any]:
     """Dock with Vina; the ligand goes through Meeko."""
     cpu: dict[str, float] = {}
-    timed(cpu, "warm_up", lambda: meeko_pdbqt(embedded(_WARM_UP_SMILES)))
+    timed(cpu, "warm_up", _warm_up_meeko)
     mol = job.mol
     ligand = timed(cpu, "prepare", lambda: meeko_pdbqt(mol))
     scoring = job.options["scoring"]
@@ -148,7 +153,7 @@ def dock_with_rustina(job: Job) -> dict[str, Any]:
     """Dock with Rustina; reading the receptor and making the grids are inside its docking."""
     rustina_module()
     cpu: dict[str, float] = {}
-    timed(cpu, "warm_up", lambda: meeko_pdbqt(embedded(_WARM_UP_SMILES)))
+    timed(cpu, "warm_up", _warm_up_meeko)
     mol = job.mol
     ligand = timed(cpu, "prepare", lambda: meeko_pdbqt(mol))
     poses = timed(
@@ -162,6 +167,11 @@ def dock_with_rustina(job: Job) -> dict[str, Any]:
         "poses": [docked_mols(pose.pdbqt)[0] for pose in poses],
         "n_torsions": ligand.count("ENDBRANCH"),
     }
+
+
+def _warm_up_meeko() -> None:
+    for smiles in WARM_UP_SMILES:
+        meeko_pdbqt(embedded(smiles))
 
 
 def rescore(job: Job, mol: Chem.Mol) -> dict[str, Any]:

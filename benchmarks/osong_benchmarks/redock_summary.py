@@ -46,8 +46,8 @@ def write_summary(dockings: Sequence[Docking], args: argparse.Namespace) -> None
     pareto, speed, ratios = pareto_table(dockings), speed_table(dockings), ratio_table(dockings)
     by_complex = complex_table(dockings)
     failed = "\n".join(f"- {line}" for line in failures(dockings))
-    redock = "\n\n".join(filter(None, [_shown(accuracy), _shown(energy), failed]))
-    times = f"{_shown(speed)}\n\n{_shown(ratios)}"
+    redock = "\n\n".join([*(_shown(t) for t in (accuracy, energy) if t.rows), failed]).strip()
+    times = "\n\n".join(_shown(table) for table in (speed, ratios) if table.rows)
     print(redock, times, _shown(pareto), sep="\n\n")
     if args.write:
         note = provenance(_command(args))
