@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import numpy as np
@@ -29,6 +30,9 @@ WALL_KCAL_PER_ANGSTROM: Final = 20.0
 
 CAP_KCAL: Final = 1000.0
 """Positive energies of an atom or a pair are bent to stay below this, as in Vina's final scores."""
+
+_PLANES: Final = 16
+"""Planes of one call: few enough that four threads have work in a small box."""
 
 _MAX_POINTS: Final = 2**31 - 1  # cells of one map are addressed by int32 in the kernels
 
@@ -87,29 +91,43 @@ class GridMaps:
                 f"{free / 2**30:.1f} GiB are free: make the box smaller or use several boxes"
             )
 
-    def ensure(self, atom_types: Iterable[int]) -> None:
-        """Build the maps that these ligand atom types need and that are not there yet."""
+    def ensure(self, atom_types: Iterable[int], threads: int = 1) -> None:
+        """Build the maps that these ligand atom types need and that are not there yet.
+
+        Threads share the lattice by planes; the maps do not depend on their number.
+        """
         wanted = {int(self.map_of_type[t]) for t in atom_types}
         with self._lock:
             missing = np.array([m for m in sorted(wanted) if not self._is_built[m]], np.int64)
             if len(missing) == 0:
                 return
-            types = [self._type_of_map[m] for m in missing]
-            built = np.empty((len(missing), *self.shape), np.float32)
-            build_maps(
-                self._coords,
-                self._types,
-                np.ascontiguousarray(self.scoring.r0[types]),
-                np.ascontiguousarray(self.scoring.is_hydrophobic[types]),
-                np.ascontiguousarray(self.scoring.is_hydrogen_bond[types]),
-                self.scoring.weights,
-                self.origin,
-                SPACING_ANGSTROM,
-                0,
-                built,
-            )
-            self._maps[missing] = built
+            chunks = range(0, self.shape[0], _PLANES)
+            if threads == 1:
+                for first in chunks:
+                    self._build(missing, first)
+            else:
+                with ThreadPoolExecutor(threads) as pool:
+                    list(pool.map(lambda first: self._build(missing, first), chunks))
             self._is_built[missing] = True
+
+    def _build(self, missing: npt.NDArray[np.int64], first: int) -> None:
+        """Build some planes of the missing maps, ``first`` and those after it."""
+        types = [self._type_of_map[m] for m in missing]
+        last = min(first + _PLANES, self.shape[0])
+        built = np.empty((len(missing), last - first, *self.shape[1:]), np.float32)
+        build_maps(
+            self._coords,
+            self._types,
+            np.ascontiguousarray(self.scoring.r0[types]),
+            np.ascontiguousarray(self.scoring.is_hydrophobic[types]),
+            np.ascontiguousarray(self.scoring.is_hydrogen_bond[types]),
+            self.scoring.weights,
+            self.origin,
+            SPACING_ANGSTROM,
+            first,
+            built,
+        )
+        self._maps[missing, first:last] = built
 
     def field(self) -> Field:
         """Return the maps as the kernels take them; ``ensure`` the types first."""

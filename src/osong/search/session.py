@@ -92,7 +92,7 @@ class DockingSession:
 
     def _dock_one(self, ligand: PreparedLigand) -> list[Pose]:
         packed = ligand.packed
-        self.maps.ensure(set(packed.atom_type[: packed.n_scored].tolist()))
+        self.maps.ensure(set(packed.atom_type[: packed.n_scored].tolist()), self.threads)
         arrays = KernelLigand.from_packed(packed, self.scoring, self.maps.map_of_type)
         key = search_key(self.seed, packed.key)
         with ThreadPoolExecutor(self.threads) as pool:

@@ -76,6 +76,14 @@ def test_maps_do_not_depend_on_what_was_built_before(receptor: Receptor) -> None
         assert one.values(t).tobytes() == other.values(t).tobytes()
 
 
+def test_maps_do_not_depend_on_threads(receptor: Receptor) -> None:
+    box, f = Box((0, 0, 0), (15, 3, 3)), scoring_function("vina")
+    one, other = GridMaps(receptor, box, f), GridMaps(receptor, box, f)
+    one.ensure(range(len(ATOM_TYPES)))
+    other.ensure(range(len(ATOM_TYPES)), threads=3)
+    assert one.field().maps.tobytes() == other.field().maps.tobytes()
+
+
 def test_box_too_large_for_memory(receptor: Receptor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         psutil, "virtual_memory", lambda: SimpleNamespace(available=2**20, total=2**40)
