@@ -6,6 +6,8 @@ import math
 
 __all__ = ["readable", "with_unit"]
 
+_SHARES = frozenset({"share", "of ideal", "of peak"})
+
 
 def readable(value: float) -> str:
     """Return a number with some three significant digits; whole numbers keep all of theirs.
@@ -26,11 +28,15 @@ def readable(value: float) -> str:
 
 
 def with_unit(value: float, unit: str) -> str:
-    """Return a number with its unit; large ones in millions or thousands.
+    """Return a number with its unit: large ones in millions or thousands, shares per cent.
 
-    >>> with_unit(2_345_000.0, "1/s"), with_unit(71.0, "%")
-    ('2.35 M 1/s', '71.0 %')
+    >>> with_unit(2_345_000.0, "1/s"), with_unit(0.71, "share"), with_unit(12.4, "x")
+    ('2.35 M 1/s', '71.0 %', '12.4 times')
     """
+    if unit in _SHARES:
+        return f"{readable(100 * value)} %"
+    if unit == "x":
+        return f"{readable(value)} times"
     for factor, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if abs(value) >= factor and math.isfinite(value):
             scale = 1e3 if letter == "k" else factor

@@ -16,7 +16,18 @@ from osong_benchmarks.report.schema import PartRecord, Run
 
 __all__ = ["HEADLINES", "draw_page"]
 
-HEADLINES: Final = (("hardware.fma_peak.one_core", "FMA peak, one core"),)
+HEADLINES: Final = (
+    ("docking.balanced.success", "top pose within 2 Å, effort balanced"),
+    ("docking.balanced.cpu_s_per_ligand", "CPU time a ligand, effort balanced"),
+    ("docking.balanced.times_faster_than_vina", "fewer CPU seconds than Vina, balanced"),
+    ("docking.balanced.times_faster_than_rustina", "fewer CPU seconds than Rustina, balanced"),
+    ("screen.fast.ligands_per_cpu_s", "ligands screened a CPU second, effort fast"),
+    ("kernels.evaluation.22_atoms", "one energy and gradient, 22 heavy atoms"),
+    ("kernels.peak_share.22_atoms", "of the core's multiply-add peak in it"),
+    ("scaling.strong.all_cores", "strong scaling over all cores"),
+    ("memory.dock.worker_peak", "memory of a docking worker, at most"),
+    ("hardware.fma_peak.one_core", "multiply-add peak of one core"),
+)
 """Merits that stand at the top of the page where a run has them, and what they are called there."""
 _TEMPLATE: Final = "page.html.jinja"
 _LONG_TABLE: Final = 24
