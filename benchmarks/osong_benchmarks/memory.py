@@ -7,29 +7,87 @@ preparation alone (``--prepare-only``), which is where molecules of all sorts co
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psutil
 
 import osong
 from osong_benchmarks.complexes import read_complexes, receptor_pdbqt
+from osong_benchmarks.part import Figure, PartModel, Table
 from osong_benchmarks.preparing import DOCKER
+from osong_benchmarks.report.style import SERIES, new_figure, to_svg
 from osong_benchmarks.results import provenance
 from osong_benchmarks.tables import markdown_table, write_table
 from osong_workflows.api import screen
 from osong_workflows.docking import DEFAULT_DOCKER
 from osong_workflows.events import Event, MoleculesDone
 
-__all__ = ["Watch", "add_arguments", "main", "summary"]
+__all__ = [
+    "MemoryRun",
+    "Watch",
+    "add_arguments",
+    "main",
+    "memory_figure",
+    "memory_table",
+    "watch_campaign",
+]
 
 _SMALL_BOX = 14.0
 _MIB = 2**20
+_FRACTIONS = (0.05, 0.25, 0.5, 0.75, 1.0)
+
+
+class MemoryRun(PartModel):
+    """One campaign with one worker, and what was seen of its processes.
+
+    Attributes
+    ----------
+    samples
+        One a look: seconds, molecules done, resident bytes of the campaign's process, and those
+        of its children, the docking process, in sum.
+    n, n_ok, n_failed
+        Molecules, and what became of them.
+    n_files, bytes
+        Of the campaign's folder at the end.
+    prepare_only
+        Whether molecules were prepared and not docked.
+    """
+
+    samples: tuple[tuple[float, int, int, int], ...]
+    n: int
+    n_ok: int
+    n_failed: int
+    n_files: int
+    bytes: int
+    prepare_only: bool
+
+    @property
+    def what(self) -> str:
+        """What was done to the molecules."""
+        return "prepared, not docked" if self.prepare_only else "docked at effort fast"
+
+    @property
+    def peaks_mib(self) -> tuple[float, float]:
+        """Most memory of the campaign and of the docking process, MiB."""
+        return (
+            max(own for _, _, own, _ in self.samples) / _MIB,
+            max(children for _, _, _, children in self.samples) / _MIB,
+        )
+
+    @property
+    def trends_mib(self) -> tuple[float, float]:
+        """MiB that campaign and docking process grow by in 10,000 molecules.
+
+        A straight line through the last three quarters; NaN where too little was seen.
+        """
+        samples = np.array(self.samples, dtype=np.float64)
+        own, children = (_trend(samples[:, 1], samples[:, k]) for k in (2, 3))
+        return own, children
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,29 +106,56 @@ def main(args: argparse.Namespace) -> None:
     watched = args.out / f"{name}.json"
     if not args.summary:
         watched.parent.mkdir(parents=True, exist_ok=True)
-        watched.write_text(json.dumps(run(args, args.out / name)), encoding="utf-8")
-    result = json.loads(watched.read_text(encoding="utf-8"))
-    table = summary(result)
+        run = _run(args, args.out / name)
+        watched.write_text(run.model_dump_json(), encoding="utf-8")
+    run = MemoryRun.model_validate_json(watched.read_text(encoding="utf-8"))
+    shown = memory_table(run)
+    table = f"{markdown_table(shown.header, shown.rows)}\n\n{shown.caption}."
     print(table)
-    _plot(result, watched.with_suffix(".png"))
+    _write_figure(run, watched.with_suffix(".svg"))
     if args.write:
         flags = ["--prepare-only"] if args.prepare_only else []
         command = ["memory", "--data", "../shared/data", "--n", str(args.n), *flags]
         write_table(Path("docs/accuracy.md"), "memory", table, provenance(command))
 
 
-def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Run a campaign from nothing and return what was seen of it."""
+def _run(args: argparse.Namespace, folder: Path) -> MemoryRun:
+    """Run a campaign over a shared library, against a shared receptor."""
     (complex_,) = read_complexes(args.data, [args.complex])
     box = osong.Box(complex_.box.center, (_SMALL_BOX,) * 3)
     receptor = receptor_pdbqt(complex_, args.out / "receptors")
     target = osong.Target.from_file(receptor, box=box, name=args.complex)
-    library = args.out / f"{folder.name}.smi"
     records = osong.read_records(args.data / "library" / args.library, stop=args.n)
+    lines = (f"{record.data}\t{record.name}\n" for record in records)
+    return watch_campaign(
+        target, lines, folder, prepare_only=args.prepare_only, every_s=args.every_s
+    )
+
+
+def watch_campaign(
+    target: osong.Target, lines: Iterable[str], folder: Path, *, prepare_only: bool, every_s: float
+) -> MemoryRun:
+    """Run a campaign from nothing and return what was seen of it.
+
+    Parameters
+    ----------
+    target
+        What to dock into.
+    lines
+        SMILES and name, tab-separated, line ends included.
+    folder
+        Of the campaign; emptied first. The library is written beside it.
+    prepare_only
+        Do not dock.
+    every_s
+        Seconds between two looks.
+    """
+    library = folder.with_suffix(".smi")
+    library.parent.mkdir(parents=True, exist_ok=True)
     with library.open("w", encoding="utf-8") as handle:
-        handle.writelines(f"{record.data}\t{record.name}\n" for record in records)
+        handle.writelines(lines)
     shutil.rmtree(folder, ignore_errors=True)
-    with Watch(args.every_s) as watch:
+    with Watch(every_s) as watch:
         campaign = screen(
             target,
             library,
@@ -78,18 +163,19 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
             workers=1,
             progress=False,
             subscribers=[watch.hear],
-            docker=DOCKER if args.prepare_only else DEFAULT_DOCKER,
+            docker=DOCKER if prepare_only else DEFAULT_DOCKER,
         )
     status = campaign.status()
-    return {
-        "samples": watch.samples,
-        "n": status.n_records,
-        "n_ok": status.n_ok,
-        "n_failed": status.n_failed,
-        "n_files": sum(path.is_file() for path in folder.rglob("*")),
-        "bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
-        "prepare_only": args.prepare_only,
-    }
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return MemoryRun(
+        samples=tuple(watch.samples),
+        n=status.n_records,
+        n_ok=status.n_ok,
+        n_failed=status.n_failed,
+        n_files=len(files),
+        bytes=sum(path.stat().st_size for path in files),
+        prepare_only=prepare_only,
+    )
 
 
 class Watch:
@@ -139,23 +225,28 @@ class Watch:
                 return
 
 
-def summary(result: dict[str, Any]) -> str:
-    """Return memory at fractions of the run, its trend over the last three quarters, and files."""
-    samples = np.array(result["samples"], dtype=np.float64)
-    lines = []
-    for fraction in (0.05, 0.25, 0.5, 0.75, 1.0):
+def memory_table(run: MemoryRun) -> Table:
+    """Return memory at fractions of the run; its trend and the files are in the caption."""
+    samples = np.array(run.samples, dtype=np.float64)
+    rows = []
+    for fraction in _FRACTIONS:
         k = int(np.searchsorted(samples[:, 1], fraction * samples[-1, 1]))
         _, n, own, children = samples[min(k, len(samples) - 1)]
-        lines.append([f"{n:,.0f}", f"{own / _MIB:.0f}", f"{children / _MIB:.0f}"])
-    table = markdown_table(["molecules done", "campaign, MiB", "docking process, MiB"], lines)
-    own, children = (_trend(samples[:, 1], samples[:, k]) for k in (2, 3))
-    what = "prepared, not docked" if result["prepare_only"] else "docked at effort fast"
-    return (
-        f"{table}\n\n{result['n']:,} molecules {what}: {result['n_ok']:,} ok, "
-        f"{result['n_failed']:,} failed. Trend over the last three quarters, MiB for 10,000 "
-        f"molecules: campaign {own:+.1f}, docking process {children:+.1f}. "
-        f"{result['n_files']} files, {result['bytes'] / _MIB:.1f} MiB."
+        rows.append([f"{n:,.0f}", f"{own / _MIB:.0f}", f"{children / _MIB:.0f}"])
+    own_peak, peak = run.peaks_mib
+    own_trend, trend = run.trends_mib
+    caption = (
+        f"{run.n:,} molecules {run.what}: {run.n_ok:,} ok, "
+        f"{run.n_failed:,} failed. Peak: campaign {own_peak:.0f} MiB, docking process {peak:.0f}. "
+        f"Trend over the last three quarters, MiB for 10,000 molecules: campaign "
+        f"{_signed(own_trend)}, docking process {_signed(trend)}. "
+        f"{run.n_files} files, {run.bytes / _MIB:.1f} MiB"
     )
+    return Table(["molecules done", "campaign, MiB", "docking process, MiB"], rows, caption)
+
+
+def _signed(trend: float) -> str:
+    return "not seen" if np.isnan(trend) else f"{round(trend, 1) + 0.0:+.1f}"
 
 
 def _trend(n_done: np.ndarray, memory: np.ndarray) -> float:
@@ -166,18 +257,23 @@ def _trend(n_done: np.ndarray, memory: np.ndarray) -> float:
     return float(np.polyfit(n_done[late] / 1e4, memory[late] / _MIB, 1)[0])
 
 
-def _plot(result: dict[str, Any], path: Path) -> None:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        print("no plot: pip install matplotlib")
-        return
-    samples = np.array(result["samples"], dtype=np.float64)
-    figure = Figure(figsize=(7, 4))
-    axes = figure.subplots()
-    axes.plot(samples[:, 1], samples[:, 2] / _MIB, label="campaign")
-    axes.plot(samples[:, 1], samples[:, 3] / _MIB, label="docking process")
+def memory_figure(run: MemoryRun) -> Figure:
+    """Return resident memory over molecules."""
+    samples = np.array(run.samples, dtype=np.float64)
+    figure, axes = new_figure(6.4, 3.6)
+    for k, label in ((2, "campaign"), (3, "docking process")):
+        axes.plot(samples[:, 1], samples[:, k] / _MIB, color=SERIES[k - 2], label=label)
     axes.set(xlabel="molecules done", ylabel="resident memory, MiB", ylim=(0, None))
-    axes.legend()
-    figure.savefig(path, dpi=120)
+    axes.legend(loc="lower right", frameon=False)
+    caption = f"Memory of a campaign with one worker: {run.n:,} molecules {run.what}."
+    return Figure(to_svg(figure), caption)
+
+
+def _write_figure(run: MemoryRun, path: Path) -> None:
+    try:
+        svg = memory_figure(run).svg
+    except osong.errors.MissingExtraError as error:
+        print(error)
+        return
+    path.write_text(svg, encoding="utf-8")
     print(path)

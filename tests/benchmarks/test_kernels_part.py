@@ -26,7 +26,7 @@ from osong_benchmarks.part import Settings
 from osong_benchmarks.parts import kernels
 from osong_kernels.contract import KERNELS, Array, mismatches
 from osong_kernels.cpu import elementary
-from osong_kernels.physics import interpolation, ops, pair_terms, rotation
+from osong_kernels.physics import interpolation, ops, pair_table, pair_terms, rotation
 
 BY_LOOPS = [kernel for kernel in KERNELS if kernel.definition == "loops"]
 
@@ -152,15 +152,34 @@ def test_operations_of_the_formulae() -> None:
         mock.patch.object(pair_terms, "inverse_square_root", costing(operations.INVERSE_ROOT, 0.2)),
     ):
         pair = counted(pair_terms.pair_energy, Counted(16.0), Counted(3.8), 1.0, 1.0, VINA.weights)
-        assert pair == operations.PAIR_ENERGY
+        assert pair == operations.PAIR_FORMULA
     assert counted(interpolation.trilinear, *x) == operations.TRILINEAR
     assert counted(rotation.matrix_from_quaternion, *x[:4]) == operations.ROOT_FRAME
     assert counted(rotation.axis_matrix, *x[:5]) == operations.AXIS_MATRIX
 
 
+def test_operations_of_the_table_of_pairs() -> None:
+    table = pair_table.tabulate_pairs(VINA.weights, 10.0)
+    root = costing(operations.INVERSE_ROOT, 0.2)
+    with (
+        mock.patch.object(pair_table, "minimum", lambda a, b: Counted(min(a, b))),
+        mock.patch.object(pair_table, "maximum", lambda a, b: Counted(max(a, b))),
+        mock.patch.object(pair_table, "truncate", lambda a: Counted(int(a))),
+        mock.patch.object(pair_table, "to_float", Counted),
+        mock.patch.object(pair_table, "look_up", return_value=Counted(0.5)),
+        mock.patch.object(pair_table, "inverse_square_root", root),
+    ):
+        pair = counted(pair_table.table_energy, Counted(16.0), 3.8, 1.0, 0.0, table)
+    assert pair == operations.PAIR_TABLE
+
+
 def test_pairs_out_of_reach_cost_less() -> None:
-    near, far = (operations.evaluation_costs(20, 4, 100, n)["pairs"] for n in (100, 0))
-    assert near.flops == 100 * 91
+    near, far, formula = (
+        operations.evaluation_costs(20, 4, 100, n, by_table=by_table)["pairs"]
+        for n, by_table in ((100, True), (0, True), (100, False))
+    )
+    assert near.flops == 100 * (8 + 25 + 10)
+    assert formula.flops - near.flops == 100 * (69 - 25)
     assert far.flops == 100 * 8
     assert near.intensity > far.intensity
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import platform
 import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -37,6 +37,7 @@ from osong_benchmarks.part import (
 from osong_benchmarks.parts.kernel_figures import roofline_figure, stage_figure
 from osong_benchmarks.roofs import Roofs, measure_roofs
 from osong_benchmarks.timing import smallest_call_s
+from osong_kernels.arguments import PairTable
 from osong_kernels.cpu.lanes import N_LANES
 
 __all__ = ["KernelsResult", "merits", "run", "section"]
@@ -116,6 +117,8 @@ class KernelsResult(PartResult):
     ----------
     n_lanes
         Chains that advance together.
+    pair_law
+        Where chains take the energies of the ligand's own pairs from.
     box_angstrom
         Edge of the box of the grid build.
     ligands, rates, compile, lanes, stages, widths
@@ -125,6 +128,7 @@ class KernelsResult(PartResult):
     """
 
     n_lanes: int
+    pair_law: Literal["table", "formula"]
     box_angstrom: float
     ligands: tuple[LigandRow, ...]
     rates: tuple[RateRow, ...]
@@ -142,9 +146,11 @@ def run(settings: Settings, say: Say) -> KernelsResult:
     gaps: list[Gap] = []
     ligands, rates, lanes, stages = [], [], [], []
     compiled: list[CompileRow] = []
+    law: Literal["table", "formula"] = "formula"
     for name in names:
         say(f"{name.replace('_', ' ')}")
         case = make_case(name, edge)
+        law = _pair_law(case)
         ligands.append(_ligand_row(case))
         rates += _rates(case, seconds, is_first=name == names[0])
         compiled = compiled or _first_calls(case, rates)
@@ -160,6 +166,7 @@ def run(settings: Settings, say: Say) -> KernelsResult:
     say("what the processor can do")
     return KernelsResult(
         n_lanes=N_LANES,
+        pair_law=law,
         box_angstrom=edge,
         ligands=tuple(ligands),
         rates=tuple(rates),
@@ -180,6 +187,11 @@ def _ligand_row(case: KernelCase) -> LigandRow:
         n_pairs=case.n_pairs,
         n_near_pairs=_near_pairs(case),
     )
+
+
+def _pair_law(case: KernelCase) -> Literal["table", "formula"]:
+    weights = case.calls["run_chains"].argument("weights")
+    return "table" if isinstance(weights, PairTable) else "formula"
 
 
 def _near_pairs(case: KernelCase) -> float:
@@ -247,7 +259,10 @@ def _stages(
     except UnknownArgumentError as error:
         gaps.append(Gap(what="stages of an evaluation", reason=f"unknown argument: {error}"))
         return []
-    costs = evaluation_costs(ligand.n_atoms, ligand.n_torsions, ligand.n_pairs, ligand.n_near_pairs)
+    costs = evaluation_costs(
+        ligand.n_atoms, ligand.n_torsions, ligand.n_pairs, ligand.n_near_pairs,
+        by_table=_pair_law(case) == "table",
+    )  # fmt: skip
     rows = [
         StageRow(
             ligand=case.name,
@@ -394,7 +409,7 @@ def _evaluation_table(result: KernelsResult) -> Table:
          "of the peak"],
         rows,
         "Evaluations of energy and gradient during the search (run_chains), one core. Operations "
-        "are those of the formulae, not of the machine code.",
+        "are those of the formulae, not of the machine code",
     )  # fmt: skip
 
 
@@ -413,7 +428,7 @@ def _kernel_table(result: KernelsResult) -> Table:
         ["kernel", "ligand", "rate", "unit", "ms a call"],
         rows,
         f"Every kernel of the contract, one core; the grid is that of a box of "
-        f"{result.box_angstrom:g} A (points of all maps).",
+        f"{result.box_angstrom:g} A (points of all maps)",
     )
 
 
@@ -427,7 +442,7 @@ def _lanes_table(result: KernelsResult) -> Table:
         for ligand in result.ligands
     ]
     header = ["ligand", *(f"{n} lane{'s' if n > 1 else ''}" for n in counts)]
-    caption = "Microseconds a pose (pose_energy, the call itself included) by lanes in use."
+    caption = "Microseconds a pose (pose_energy, the call itself included) by lanes in use"
     return Table(header, rows, caption)
 
 
@@ -441,7 +456,7 @@ def _widths_table(result: KernelsResult) -> Table:
         ]
         for ligand in result.ligands
     ]
-    caption = "Microseconds an evaluation when compiled for other instruction sets."
+    caption = "Microseconds an evaluation when compiled for other instruction sets"
     return Table(["ligand", *sets], rows, caption)
 
 
@@ -454,5 +469,5 @@ def _compile_table(result: KernelsResult) -> Table:
         ["kernel", "compiled, CPU s", "loaded from the cache, CPU s"],
         rows,
         "What a kernel's first call takes beyond the later ones. Compiling happens once an "
-        "installation, loading once a process.",
+        "installation, loading once a process",
     )
