@@ -77,6 +77,11 @@ class GridMaps:
         """Lattice points of one map."""
         return math.prod(self.shape)
 
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all maps, built or not."""
+        return self._maps.nbytes
+
     def _check_size(self, box: Box) -> None:
         if self.n_points > _MAX_POINTS:
             raise ResourceError(

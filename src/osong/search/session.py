@@ -13,8 +13,8 @@ from osong.ligands.prepared import PreparedLigand
 from osong.receptor.target import Target, check_is_target
 from osong.scoring.exact import ExactScorer
 from osong.scoring.functions import scoring_function
-from osong.scoring.grid import GridMaps
 from osong.scoring.kernel_ligand import KernelLigand
+from osong.scoring.map_cache import shared_maps
 from osong.search.chains import find_minima, search_key
 from osong.search.effort import effort_named
 from osong.search.pose import Pose
@@ -30,7 +30,7 @@ _OUTSIDE_ANGSTROM: Final = 0.25
 
 
 class DockingSession:
-    """Docks ligands into one target; grid maps are built once, when first needed.
+    """Docks ligands into one target; grid maps are built once a process, when first needed.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class DockingSession:
         self.n_poses = n_poses
         self.seed = seed
         self.threads = threads
-        self.maps = GridMaps(target.receptor, target.box, self.scoring)
+        self.maps = shared_maps(target, self.scoring)
         self._exact = ExactScorer.of(target.receptor, self.scoring)
         self._receptor = receptor_atoms(target.receptor, self.scoring)
 
