@@ -10,7 +10,7 @@ from osong.receptor.target import Target
 from osong.scoring.functions import ScoringFunction
 from osong.scoring.grid import GridMaps
 
-__all__ = ["shared_maps"]
+__all__ = ["forget_maps", "shared_maps"]
 
 _MAX_BYTES: Final = 256 * 2**20
 """Room for six targets with boxes of 30 A, all types built; larger boxes are never kept."""
@@ -37,3 +37,9 @@ def shared_maps(target: Target, scoring: ScoringFunction) -> GridMaps:
         while sum(kept.n_bytes for kept in _kept.values()) > _MAX_BYTES:
             _kept.popitem(last=False)
     return maps
+
+
+def forget_maps() -> None:
+    """Keep no maps any longer: for what times how they are built."""
+    with _lock:
+        _kept.clear()

@@ -8,7 +8,7 @@ import pytest
 from osong import Box, Target
 from osong.receptor import Receptor
 from osong.scoring import map_cache, scoring_function
-from osong.scoring.map_cache import shared_maps
+from osong.scoring.map_cache import forget_maps, shared_maps
 
 
 @pytest.fixture(autouse=True)
@@ -51,3 +51,10 @@ def test_what_is_too_large_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     maps = shared_maps(make_target(3.0), vina)
     assert shared_maps(make_target(3.0), vina) is not maps
     assert not map_cache._kept
+
+
+def test_maps_can_be_forgotten() -> None:
+    vina = scoring_function("vina")
+    maps = shared_maps(make_target(3.0), vina)
+    forget_maps()
+    assert shared_maps(make_target(3.0), vina) is not maps
