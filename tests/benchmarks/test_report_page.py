@@ -105,3 +105,13 @@ def test_figures_are_deterministic_and_take_their_colours_from_the_page() -> Non
     assert ">1,000</text>" in svg
     assert ">energy</text>" in svg
     assert "<style" not in svg
+
+
+def test_what_is_drawn_black_takes_the_ink_of_the_page() -> None:
+    figure, axes = new_figure()
+    axes.plot([1, 2], [1, 2], "k-", label="reference")
+    axes.legend(title="programs")  # made with Matplotlib's own settings, not those of the house
+    svg = to_svg(figure)
+    assert "#000000" not in svg
+    assert "#cccccc" not in svg
+    assert svg.startswith('<svg style="fill: currentColor;')

@@ -39,6 +39,8 @@ PROGRAM_COLOURS: Final = {"osong": SERIES[0], "vina": SERIES[1], "rustina": SERI
 
 _NAMES: Final = {
     INK: "currentColor",
+    "#000000": "currentColor",
+    "#cccccc": f"var(--grid, {GRID})",  # edges of legends
     MUTED: f"var(--muted, {MUTED})",
     GRID: f"var(--grid, {GRID})",
     PAPER: f"var(--paper, {PAPER})",
@@ -46,7 +48,8 @@ _NAMES: Final = {
 }
 _FONTS: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif"
 _POINTS: Final = 9.5
-_JOINTS: Final = "stroke-linejoin: round; stroke-linecap: butt"
+_ROOT_STYLE: Final = "fill: currentColor; stroke-linejoin: round; stroke-linecap: butt"
+"""Black is written by leaving the colour out, so the root's own is the ink of the page."""
 
 
 def new_figure(width: float = 6.4, height: float = 4.0) -> tuple[Any, Any]:
@@ -165,7 +168,7 @@ def _as_element(document: str) -> str:
     element = re.sub(r"<!--.*?-->\s*", "", element, flags=re.DOTALL)
     # A style element would hold for the whole page.
     element = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>\s*", "", element, flags=re.DOTALL)
-    element = element.replace("<svg ", f'<svg style="{_JOINTS}" ', 1)
+    element = element.replace("<svg ", f'<svg style="{_ROOT_STYLE}" ', 1)
     for colour, name in _NAMES.items():
         element = element.replace(f": {colour}", f": {name}")
     element = element.replace("'DejaVu Sans'", _FONTS)
