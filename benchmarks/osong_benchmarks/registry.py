@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import importlib
-from importlib.util import find_spec
-from typing import Any, Protocol, get_type_hints
+from typing import Any, Final, Protocol, get_type_hints
 
 from osong.errors import InputError
 from osong_benchmarks.part import Merit, PartResult, Say, Section, Settings
 
 __all__ = ["PARTS", "Part", "load", "result_class"]
 
-_FOLDER = "osong_benchmarks.parts"
-PARTS = tuple(
-    name
-    for name in ("hardware", "kernels", "docking", "screen", "scaling", "memory")
-    if find_spec(f"{_FOLDER}.{name}") is not None
-)
+_FOLDER: Final = "osong_benchmarks.parts"
+PARTS: Final = ("hardware", "kernels", "docking", "screen", "scaling", "memory")
 """In the order in which they run and are shown."""
 
 
