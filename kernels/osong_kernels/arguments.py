@@ -77,6 +77,9 @@ class LigandTopology(NamedTuple):
         (n_conformers, n_segments, 3) float32, angstrom: pivot minus the parent's pivot.
     map_index
         (n_scored,) int32: map of each atom in ``Field.maps``.
+    metric
+        (6 + T,) float32: how far a local optimisation first goes along each degree of freedom for
+        the same slope, relative to a translation: the diagonal of its first inverse Hessian.
     """
 
     segment_start: Int32
@@ -85,6 +88,7 @@ class LigandTopology(NamedTuple):
     axis: Float32
     offset: Float32
     map_index: Int32
+    metric: Float32
 
 
 class Field(NamedTuple):

@@ -93,6 +93,7 @@ BUNDLES: Final[dict[str, tuple[Array | Scalar, ...]]] = {
         Array("axis", ("n_conformers", "n_segments", "3"), F4),
         Array("offset", ("n_conformers", "n_segments", "3"), F4, "angstrom"),
         Array("map_index", ("n_scored",), I4),
+        Array("metric", ("n_dof",), F4),
     ),
     "PairList": (
         Array("start", ("n_scored+1",), I4),

@@ -101,6 +101,7 @@ def make_topology(
         axis=axis.astype(np.float32),
         offset=rng.uniform(-1.5, 1.5, (n_conformers, n_segments, 3)).astype(np.float32),
         map_index=rng.integers(0, n_maps, n_atoms).astype(np.int32),
+        metric=rng.uniform(0.3, 2.0, 5 + n_segments).astype(np.float32),
     )
 
 

@@ -143,6 +143,7 @@ def lattice_case(points: list[list[float]]) -> Case:
     topology = LigandTopology(
         np.array([0, n], np.int32), np.array([-1], np.int32), local,
         np.array([[[0, 0, 1]]], np.float32), np.zeros((1, 1, 3), np.float32), np.zeros(n, np.int32),
+        np.ones(6, np.float32),
     )  # fmt: skip
     field = Field(maps, shape, np.array([-1.0, 2.0, 8.0], np.float32), 0.5, 20.0)
     genotype = np.array([[-1, 2, 8, 1, 0, 0, 0]], np.float32)

@@ -11,7 +11,7 @@ __all__ = ["restart", "set_conformer"]
 
 
 @inner
-def restart(state: Any, lane: Any) -> None:
+def restart(state: Any, lane: Any, metric: Any) -> None:
     """Begin a local optimisation at the trial point of one lane.
 
     Clears what the last one left: a NaN would outlive the factor 0 of an update that is not wanted.
@@ -28,7 +28,7 @@ def restart(state: Any, lane: Any) -> None:
         state.base_gradient[i, lane] = 0.0
         for j in range(i):
             state.hessian[row + j, lane] = 0.0
-        state.hessian[row + i, lane] = 1.0
+        state.hessian[row + i, lane] = metric[i]
         row += i + 1
 
 

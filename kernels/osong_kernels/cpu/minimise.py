@@ -51,7 +51,9 @@ _LARGEST_STEP = 1.0  # angstrom or radian, of any component in the first trial o
 
 
 @inner
-def advance_lanes(state: Any, energy: Any, gradient: Any, rules: Any, scratch: Any) -> None:
+def advance_lanes(
+    state: Any, energy: Any, gradient: Any, metric: Any, rules: Any, scratch: Any
+) -> None:
     """Take the trial points' energy (lanes) and ``gradient`` (n, L); set DONE and new directions.
 
     ``scratch`` is (2 n, L) float32.
@@ -71,7 +73,7 @@ def advance_lanes(state: Any, energy: Any, gradient: Any, rules: Any, scratch: A
     )
     accepted = good > 0.0
     updated = select(fresh, broadcast(0.0), good)
-    _update_hessian(state, gradient, alpha, iteration, updated, scratch)
+    _update_hessian(state, gradient, metric, alpha, iteration, updated, scratch)
     _accept_trials(state, gradient, accepted)
     new_descent, alpha_start = _new_direction(state, accepted)
     iteration = iteration + good
@@ -121,7 +123,7 @@ def _symmetric_product(hessian: Any, vector: Any, out: Any, first_out: Any) -> N
 
 @inner
 def _update_hessian(
-    state: Any, gradient: Any, alpha: Any, iteration: Any, updated: Any, scratch: Any
+    state: Any, gradient: Any, metric: Any, alpha: Any, iteration: Any, updated: Any, scratch: Any
 ) -> None:
     """Apply the BFGS update in the lanes where ``updated`` is 1.0."""
     n = len(gradient)
@@ -131,14 +133,14 @@ def _update_hessian(
         y = load(gradient, (k,)) - load(state.base_gradient, (k,))
         store(scratch, (k,), y)
         yp = yp + y * load(state.direction, (k,))
-        yy = yy + y * y
+        yy = yy + y * y * metric[k]
     curved = (alpha * yp > 1e-7) & (updated > 0.0)
     first = curved & (iteration < 0.5)
     scale = alpha * yp / maximum(yy, 1e-20)
     row = 0
     for i in range(n):
         h = load(state.hessian, (row + i,))
-        store(state.hessian, (row + i,), select(first, scale, h))
+        store(state.hessian, (row + i,), select(first, scale * metric[i], h))
         row += i + 1
     _symmetric_product(state.hessian, scratch[:n], scratch, n)
     yhy = broadcast(0.0)

@@ -42,7 +42,7 @@ def _read_lanes(topology: Any, genotypes: Any, conformers: Any, first: Any, stat
         for k in range(genotypes.shape[1]):
             state.trial[k, lane] = genotypes[pose, k]
         state.scalars[CURRENT_ENERGY, lane] = np.float32(1e30)
-        restart(state, lane)
+        restart(state, lane, topology.metric)
 
 
 @inner
@@ -111,7 +111,7 @@ def refine_poses(
                 topology.segment_start, topology.parent, state.axis, frames, coords, forces,
                 wrench, gradient,
             )  # fmt: skip
-            advance_lanes(state, total, gradient, rules, scratch)
+            advance_lanes(state, total, gradient, topology.metric, rules, scratch)
             if _write_done(state, genotypes, first, is_written, tick == max_ticks - 1) == 0:
                 break
             fill_trials(state)

@@ -43,7 +43,7 @@ def start_chains(
         state.step[lane] = 0
         state.scalars[CURRENT_ENERGY, lane] = np.float32(1e30)
         random_start(state, lane, key, chain, low, high)
-        restart(state, lane)
+        restart(state, lane, topology.metric)
     state.pool_energy[:] = np.inf
 
 
@@ -163,7 +163,7 @@ def run_chains(
             topology.segment_start, topology.parent, state.axis, frames, coords, forces, wrench,
             gradient,
         )  # fmt: skip
-        advance_lanes(state, energy, gradient, rules, scratch)
+        advance_lanes(state, energy, gradient, topology.metric, rules, scratch)
         _keep_accepted(state, coords, base_coords)
         for lane in range(N_LANES):
             if state.scalars[DONE, lane] > 0.0:
@@ -190,4 +190,4 @@ def _finish(
         _remember(state, lane, state.scalars[BASE_ENERGY, lane], base_coords, rules)
     state.step[lane] += 1
     mutate(state, topology, lane, key, chain, rules)
-    restart(state, lane)
+    restart(state, lane, topology.metric)

@@ -13,7 +13,10 @@ from osong.ligands.packed import PackedLigand
 from osong.scoring.functions import ScoringFunction
 from osong_kernels.arguments import LigandTopology, PairList
 
-__all__ = ["KernelLigand"]
+__all__ = ["KernelLigand", "first_metric"]
+
+_STIFFEST = 1.0
+"""square angstrom; keeps the metric finite where a torsion moves atoms on its own axis alone."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,48 @@ class KernelLigand:
             axis=np.ascontiguousarray(axis, np.float32),
             offset=np.ascontiguousarray(offset, np.float32),
             map_index=map_of_type[atom_type].astype(np.int32),
+            metric=first_metric(coords[0], segment, packed.parent, pivots[0], axis[0]),
         )
         pairs = _pair_list(packed.pairs, order, atom_type, scoring)
         return cls(topology, pairs, order, atom_type, pivots)
+
+
+def first_metric(
+    coords: npt.NDArray[np.float64],
+    segment: npt.NDArray[np.int64],
+    parent: npt.NDArray[np.integer],
+    pivots: npt.NDArray[np.float64],
+    axis: npt.NDArray[np.float64],
+) -> npt.NDArray[np.float32]:
+    """Return ``LigandTopology.metric`` from a reference geometry.
+
+    If every atom sat in a well of the same stiffness, the curvature along a degree of freedom would
+    be the sum over the atoms that it moves of their squared lever arms; its inverse, relative to a
+    translation, would be the right first step. Its square root is taken: between powers of 0.3 and
+    1 searches did not differ, with none at all they took twice as long.
+
+    Parameters
+    ----------
+    coords
+        (n_scored, 3), angstrom, in kernel order.
+    segment
+        (n_scored,) segment of each atom.
+    parent
+        (n_segments,).
+    pivots, axis
+        (n_segments, 3).
+    """
+    n, n_segments = len(coords), len(parent)
+    moment = np.full(5 + n_segments, float(n))
+    moment[3:6] = _STIFFEST + 2.0 / 3.0 * ((coords - pivots[0]) ** 2).sum()
+    for s in range(1, n_segments):
+        moves = np.zeros(n_segments, bool)
+        moves[s] = True
+        for child in range(s + 1, n_segments):
+            moves[child] = moves[parent[child]]
+        arms = np.cross(coords[moves[segment]] - pivots[s], axis[s])
+        moment[5 + s] = _STIFFEST + (arms**2).sum()
+    return np.sqrt(n / moment).astype(np.float32)
 
 
 def _is_sound(packed: PackedLigand) -> bool:

@@ -25,8 +25,9 @@ __all__ = ["Minimum", "find_minima", "new_state", "search_key", "search_rules"]
 _POOL_SIZE: Final = 8
 _POOL_RMSD: Final = 1.0
 _BETTER_KCAL: Final = 0.02
-_ALONE_ROUNDS: Final = 4
-_N_ELITE: Final = 6
+_ELITE_PER_GROUP: Final = 4
+_FEWEST_ELITE: Final = 6
+_ROUNDS_TO_HALVE: Final = 2
 Mapper = Callable[[Callable[[int], None], Iterable[int]], Iterator[Any]]
 
 
@@ -51,9 +52,8 @@ def search_key(seed: int, ligand_key: bytes) -> npt.NDArray[np.uint64]:
 def search_rules(ligand: KernelLigand, *, limit: float = 10.0) -> SearchRules:
     """Return how the chains of a ligand move.
 
-    Temperature, cap and move are Vina's. Local optimisations are shorter than Vina's (60 % of its
-    iterations) and are given up early when hopeless: in seven complexes that left the energies
-    found as low at a fifth less time.
+    Temperature, cap and move are Vina's. Local optimisations run until they have converged, or are
+    given up early when hopeless (docs/adr/0007).
     """
     coords = ligand.topology.local[0] + ligand.pivots[0][_segments(ligand)]
     spread = coords - coords.mean(axis=0)
@@ -61,7 +61,7 @@ def search_rules(ligand: KernelLigand, *, limit: float = 10.0) -> SearchRules:
     return SearchRules(
         temperature=1.2,
         limit=limit,
-        max_iterations=(25 + len(ligand.order)) // 5,
+        max_iterations=25 + len(ligand.order),
         tolerance=2e-3,
         prune_iteration=3,
         prune_gap=20.0,
@@ -146,26 +146,28 @@ def find_minima(
         best = min(best, found)
         if since >= effort.patience:
             break
-        if done + 1 >= _ALONE_ROUNDS:
-            _exchange(states, done)
+        _exchange(states, done)
     return _distinct(states, effort.n_refined)
 
 
 def _exchange(states: Sequence[ChainState], done: int) -> None:
-    """Send the worst chains on from the best distinct minima that any chain has found.
+    """Send the worse half of the chains on from the best distinct minima that any chain has found.
 
-    Half of the groups never take part, so that new regions keep being found.
+    From many minima at first, from few later. Every fourth group takes no part, so that new regions
+    keep being found.
     """
-    elite = _distinct(states, _N_ELITE)
+    n_elite = max(_FEWEST_ELITE, (_ELITE_PER_GROUP * len(states)) >> (done // _ROUNDS_TO_HALVE))
+    elite = _distinct(states, n_elite)
     if not elite:
         return
+    n_sent = N_LANES // 2
     for g, state in enumerate(states):
-        if g % 2 == 1:
+        if g % 4 == 3:
             continue
         current = state.scalars[CURRENT_ENERGY]
-        worst = np.argsort(current, kind="stable")[::-1][: N_LANES // 4]
+        worst = np.argsort(current, kind="stable")[::-1][:n_sent]
         for k, lane in enumerate(worst):
-            chosen = elite[(done + g + k) % len(elite)]
+            chosen = elite[(7 * done + n_sent * g + k) % len(elite)]
             if chosen.energy < current[lane]:
                 current[lane] = chosen.energy
                 state.current[:, lane] = chosen.genotype

@@ -45,9 +45,9 @@ class Effort:
 EFFORTS: Final = {
     effort.name: effort
     for effort in (
-        Effort("fast", 4, 20, 30, 6, 16),
-        Effort("balanced", 16, 20, 200, 24, 24),
-        Effort("thorough", 32, 20, 400, 40, 32),
+        Effort("fast", 4, 5, 60, 5, 12),
+        Effort("balanced", 16, 5, 400, 6, 24),
+        Effort("thorough", 48, 5, 800, 12, 32),
     )
 }
 

@@ -188,3 +188,33 @@ def test_symmetric_rmsd() -> None:
     assert symmetric_rmsd(coords + np.float32(0.5), coords, permutations) == pytest.approx(
         0.5 * np.sqrt(3), abs=1e-3
     )
+
+
+def test_metric_is_small_where_much_is_moved_far() -> None:
+    (prepared,) = osong.prepare_ligand("c1ccccc1CCCCO")
+    packed = prepared.packed
+    ligand = KernelLigand.from_packed(packed, VINA, np.zeros(64, np.int32))
+    metric = ligand.topology.metric
+    assert metric.dtype == np.float32
+    assert metric.shape == (6 + packed.n_torsions,)
+    np.testing.assert_array_equal(metric[:3], 1.0)
+    assert (metric[3:6] == metric[3]).all()
+    assert metric[3] < 1.0
+    moved = [
+        sum(is_beyond(ligand.topology.parent, s, child) for child in segments_of(ligand))
+        for s in range(1, packed.n_torsions + 1)
+    ]
+    # a bond that moves more atoms than another, at the same side of the chain, moves them farther
+    order = np.argsort(moved, kind="stable")
+    assert metric[6 + order[0]] > metric[6 + order[-1]]
+
+
+def segments_of(ligand: KernelLigand) -> np.ndarray:
+    counts = np.diff(ligand.topology.segment_start)
+    return np.repeat(np.arange(len(counts)), counts)
+
+
+def is_beyond(parent: np.ndarray, segment: int, other: int) -> bool:
+    while other > segment:
+        other = int(parent[other])
+    return other == segment
