@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from osong_benchmarks.statistics import Differences, percent, share, wilson_interval
+from osong_benchmarks.statistics import (
+    Differences,
+    RatioOfTimes,
+    percent,
+    share,
+    sign_test,
+    wilson_interval,
+)
 
 
 def test_differences_are_absolute() -> None:
@@ -41,3 +48,18 @@ def test_wilson_interval_holds_the_share(n: int, data: st.DataObject) -> None:
     low, high = wilson_interval(n_true, n)
     assert 0.0 <= low <= n_true / n + 1e-12
     assert n_true / n - 1e-12 <= high <= 1.0
+
+
+def test_ratio_of_paired_times() -> None:
+    found = RatioOfTimes.of([1.0, 2.0, 1.0], [10.0, 10.0, 30.0])
+    assert (found.of_totals, found.median, found.n) == (12.5, 10.0, 3)
+    assert math.isnan(RatioOfTimes.of([], []).of_totals)
+    with pytest.raises(ValueError, match="pairs"):
+        RatioOfTimes.of([1.0], [1.0, 2.0])
+
+
+@given(st.integers(0, 40), st.integers(0, 40))
+def test_sign_test_is_a_probability_that_knows_no_side(a: int, b: int) -> None:
+    assert sign_test(a, b) == sign_test(b, a)
+    assert 0.0 < sign_test(a, b) <= 1.0
+    assert (sign_test(a, b) == 1.0) == (abs(a - b) <= 1)

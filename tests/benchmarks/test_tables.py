@@ -39,6 +39,7 @@ def test_a_document_without_markers_is_left_alone(tmp_path: Path) -> None:
     ("path", "names"),
     [
         ("README.md", ["scoring", "redock", "speed"]),
+        ("docs/performance.md", ["pareto"]),
         (
             "docs/accuracy.md",
             ["parity", "redock", "speed", "complexes", "screen", "nasty", "memory"],
