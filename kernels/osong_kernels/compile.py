@@ -26,8 +26,8 @@ def inner(function: F) -> F:
     """Compile a helper that only kernels call; the kernel's own cache entry contains it.
 
     Inlined by force: left to itself LLVM calls some of them, and a call counts references to every
-    array of every bundle up and down and moves all lane vectors through memory. With 22 atoms that was
-    a quarter of a search's time.
+    array of every bundle up and down and moves all lane vectors through memory. With 22 atoms
+    that was a quarter of a search's time.
     """
     compiled: F = numba.njit(nogil=True, error_model="numpy", forceinline=True)(function)
     return compiled

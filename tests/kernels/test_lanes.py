@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from osong_kernels.cpu import elementary  # noqa: F401  (gives lanes their exponential and sine)
-from osong_kernels.cpu.lane_memory import gather_pairs, load, store
+from osong_kernels.cpu.lane_memory import gather_cell, gather_pairs, load, store
 from osong_kernels.cpu.lanes import N_LANES, any_lane, broadcast, lane_numbers
 from osong_kernels.physics import ops
 
@@ -155,6 +155,29 @@ def test_gather_pairs() -> None:
         gather(table, offset, where.astype(np.float32), out)
         np.testing.assert_array_equal(out[0], table[where + offset])
         np.testing.assert_array_equal(out[1], table[where + offset + 1])
+
+
+@numba.njit
+def cells(table: Any, offset: Any, where: Any, x_stride: Any, y_stride: Any, out: Any) -> None:
+    for k in range(len(where)):
+        found = gather_cell(table, offset, ops.floor_to_int(load(where, (k,))), x_stride, y_stride)
+        for corner in range(8):
+            store(out, (corner, k), found[corner])
+
+
+def test_gather_cell() -> None:
+    rng = np.random.default_rng(5)
+    shape = np.array([5, 6, 7])
+    table = rng.normal(size=3 + 5 * 6 * 7).astype(np.float32)
+    lattice = table[3:].reshape(shape)
+    point = rng.integers(0, shape - 1, (2, N_LANES, 3))
+    point[0, 0], point[1, 15] = 0, shape - 2
+    where = np.ravel_multi_index(tuple(np.moveaxis(point, 2, 0)), tuple(shape))
+    out = np.zeros((8, 2, N_LANES), np.float32)
+    cells(table, 3, where.astype(np.float32), np.int32(42), np.int32(7), out)
+    for corner, (x, y, z) in enumerate(np.ndindex(2, 2, 2)):
+        expected = lattice[point[..., 0] + x, point[..., 1] + y, point[..., 2] + z]
+        np.testing.assert_array_equal(out[corner], expected)
 
 
 @numba.njit

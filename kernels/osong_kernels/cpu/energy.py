@@ -8,7 +8,7 @@ import numpy as np
 
 from osong_kernels.arguments import PairTable
 from osong_kernels.compile import inner
-from osong_kernels.cpu.lane_memory import gather_pairs, load, store
+from osong_kernels.cpu.lane_memory import gather_cell, load, store
 from osong_kernels.cpu.lanes import any_lane, broadcast, overload
 from osong_kernels.physics.interpolation import trilinear
 from osong_kernels.physics.ops import floor_to_int, maximum, minimum, select, to_float
@@ -28,16 +28,6 @@ def _lattice_cell(x: Any, origin: Any, inverse_spacing: Any, n: Any) -> Any:
 
 
 @inner
-def _corner_values(maps: Any, start: Any, ix: Any, iy: Any, iz: Any, ny: Any, nz: Any) -> Any:
-    k = (ix * ny + iy) * nz + iz
-    v000, v001 = gather_pairs(maps, start, k)
-    v010, v011 = gather_pairs(maps, start + nz, k)
-    v100, v101 = gather_pairs(maps, start + ny * nz, k)
-    v110, v111 = gather_pairs(maps, start + (ny + 1) * nz, k)
-    return v000, v001, v010, v011, v100, v101, v110, v111
-
-
-@inner
 def field_energy(coords: Any, map_index: Any, field: Any, limit: Any, forces: Any) -> Any:
     """Return the energy of all atoms in the field and write their derivatives to ``forces``.
 
@@ -54,7 +44,8 @@ def field_energy(coords: Any, map_index: Any, field: Any, limit: Any, forces: An
         iy, fy, oy = _lattice_cell(load(coords, (i, 1)), field.origin[1], step, ny)
         iz, fz, oz = _lattice_cell(load(coords, (i, 2)), field.origin[2], step, nz)
         start = map_size * np.int64(map_index[i])
-        c = _corner_values(field.maps, start, ix, iy, iz, np.int32(ny), np.int32(nz))
+        cell = (ix * np.int32(ny) + iy) * np.int32(nz) + iz
+        c = gather_cell(field.maps, start, cell, ny * nz, nz)
         value, dx, dy, dz = trilinear(c[0], c[1], c[2], c[3], c[4], c[5], c[6], c[7], fx, fy, fz)
         factor = broadcast(step)
         if any_lane(value > 0.0):
