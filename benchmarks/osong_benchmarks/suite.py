@@ -245,17 +245,26 @@ def _measure_part(name: str, settings: Settings, listener: Listener) -> PartReco
     """
     part = registry.load(name)
     settings.out.mkdir(parents=True, exist_ok=True)
-    started = time.perf_counter()
+    started, cpu_started = time.perf_counter(), _cpu_seconds()
     reason = ""
     result: PartResult | None = None
     try:
         result = part.run(settings, listener.say)
     except (OsongError, OSError, MemoryError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-    seconds = time.perf_counter() - started
-    if result is None:
-        return PartRecord(seconds=seconds, gap=Gap(what=name, reason=reason))
-    return PartRecord(seconds=seconds, result=result, merits=part.merits(result))
+    return PartRecord(
+        seconds=time.perf_counter() - started,
+        cpu_seconds=_cpu_seconds() - cpu_started,
+        result=result,
+        gap=Gap(what=name, reason=reason) if result is None else None,
+        merits={} if result is None else part.merits(result),
+    )
+
+
+def _cpu_seconds() -> float:
+    """Return the processor time of this process and its children that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def _read_kept(name: str, path: Path) -> PartRecord | None:

@@ -28,6 +28,9 @@ from osong_benchmarks.written_tables import documents_with, part_text
 pytestmark = pytest.mark.usefixtures("fake_parts")
 
 
+TIMES = {"seconds": 2, "cpu_seconds": 1}
+
+
 def make_run(merits: dict[str, Merit], **changes: Any) -> Run:
     given: dict[str, Any] = {
         "started": datetime(2026, 11, 22, tzinfo=UTC),
@@ -38,7 +41,8 @@ def make_run(merits: dict[str, Merit], **changes: Any) -> Run:
         "cores": 2,
         "seed": 1,
     }
-    parts = {"count": PartRecord(seconds=1.0, result=CountResult(rate=1, seconds=1), merits=merits)}
+    result = CountResult(rate=1, seconds=1)
+    parts = {"count": PartRecord(seconds=2, cpu_seconds=1, result=result, merits=merits)}
     return Run(**given | changes, parts=parts)
 
 
@@ -140,10 +144,15 @@ def test_numbers_that_are_not_finite_survive_the_file(tmp_path: Path) -> None:
         (lambda c: c | {"more": 1}, "more: Extra inputs are not permitted"),
         (lambda c: c | {"cores": "many"}, "cores: Input should be a valid integer"),
         (
-            lambda c: c | {"parts": {"count": {"seconds": 1, "result": {"rate": 1}}}},
+            lambda c: (
+                c | {"parts": {"count": {"seconds": 2, "cpu_seconds": 1, "result": {"rate": 1}}}}
+            ),
             "seconds: Field required",
         ),
-        (lambda c: c | {"parts": {"gpu": {"seconds": 1, "result": {}}}}, "no part 'gpu'"),
+        (
+            lambda c: c | {"parts": {"gpu": {**TIMES, "result": {}}}},
+            "no part 'gpu'",
+        ),
     ],
 )
 def test_other_files_are_refused_by_name(tmp_path: Path, change: Any, message: str) -> None:

@@ -49,7 +49,7 @@ class _Block:
     name: str
     section: Section
     figures: Sequence[Figure]
-    seconds: float
+    record: PartRecord
     gaps: Sequence[Gap]
 
 
@@ -90,14 +90,14 @@ def _environment() -> Any:
 def _block(name: str, record: PartRecord) -> _Block:
     if record.result is None:
         section = Section(title=name.capitalize(), summary="")
-        return _Block(name, section, (), record.seconds, (record.gap,) if record.gap else ())
+        return _Block(name, section, (), record, (record.gap,) if record.gap else ())
     section = registry.load(name).section(record.result)
     gaps = list(dict.fromkeys([*section.gaps, *record.result.gaps]))
     figures = [
         Figure(_inlined(figure.svg, f"{name}-{k}", figure.caption), figure.caption)
         for k, figure in enumerate(section.figures)
     ]
-    return _Block(name, section, figures, record.seconds, gaps)
+    return _Block(name, section, figures, record, gaps)
 
 
 def _inlined(svg: str, name: str, caption: str) -> str:

@@ -28,6 +28,8 @@ class PartRecord(PartModel):
     ----------
     seconds
         By the clock, compilation included.
+    cpu_seconds
+        Processor time of this process and of those that it started and that have ended.
     result
         What the part measured; None where it could not run at all.
     gap
@@ -37,6 +39,7 @@ class PartRecord(PartModel):
     """
 
     seconds: float
+    cpu_seconds: float
     result: SerializeAsAny[PartResult] | None = None
     gap: Gap | None = None
     merits: dict[str, Merit] = Field(default_factory=dict)
