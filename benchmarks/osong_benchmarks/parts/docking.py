@@ -116,8 +116,8 @@ def _complexes(settings: Settings, plan: _Plan) -> list[Complex]:
 
 
 def _shards(complexes: Sequence[Complex], settings: Settings) -> list[Sequence[Complex]]:
-    """Return what runs side by side: two series at most, and only where it takes hours."""
-    n = min(_SIDE_BY_SIDE, settings.cores) if settings.size == "full" else 1
+    """Return what runs side by side: two series at most, each with all programs in turn."""
+    n = min(_SIDE_BY_SIDE, settings.cores, len(complexes))
     return [complexes[k::n] for k in range(n)]
 
 
