@@ -12,6 +12,7 @@ from suite_fakes import Notes
 
 from osong.errors import InputError
 from osong_benchmarks import registry, suite
+from osong_benchmarks.__main__ import main
 from osong_benchmarks.part import Gap
 from osong_benchmarks.report import style
 from osong_benchmarks.report.schema import read_run
@@ -144,3 +145,12 @@ def test_without_matplotlib_there_are_results_and_the_way_to_the_page(
     assert finished.page is None
     assert "pip install 'osong[bench]'" in finished.no_page
     assert json.loads(finished.results.read_text())["parts"]["count"]["result"]["rate"] == 1234.5
+
+
+def test_in_a_checkout_the_suite_runs_without_the_command(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as done:
+        main(["compare", "--help"])
+    assert done.value.code == 0
+    assert "osong bench compare" in capsys.readouterr().out
