@@ -27,6 +27,7 @@ RDKit's minimiser needs 95 steps and twice the time for that."""
 _FIRST_STEPS = 8
 """After which conformers that are much too high are given up."""
 _SLACK = 20.0
+"""kcal/mol; what the remaining steps may bring one conformer more than another."""
 _MOST_ATOMS = 150
 """Larger molecules are left to RDKit's minimiser: inverting takes the third power of the size."""
 _ITERATIONS = 100
