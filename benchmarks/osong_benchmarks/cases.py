@@ -21,6 +21,7 @@ import numpy as np
 from osong import Box, LigandOptions, PreparedLigand, Target, prepare_ligand
 from osong.atom_types import TYPE_INDEX
 from osong.receptor.model import Receptor
+from osong.scoring.grid import GridMaps
 from osong.search.session import DockingSession
 from osong_kernels.contract import KERNELS, Array, Kernel
 
@@ -226,8 +227,11 @@ def make_case(name: str, edge: float) -> KernelCase:
     """Dock a ligand of ``LIGANDS`` into the pocket and return its kernel calls."""
     ligand = made_ligand(name)
     with _recording() as recorder:
-        session = DockingSession(made_target(edge), effort="fast")
-        session.maps.ensure({TYPE_INDEX[t] for t in _MAP_TYPES})
+        target = made_target(edge)
+        session = DockingSession(target, effort="fast")
+        # maps of its own: a session may take those of an earlier one, and build none
+        maps = GridMaps(target.receptor, target.box, session.scoring)
+        maps.ensure({TYPE_INDEX[t] for t in _MAP_TYPES})
         session.dock([ligand])
     calls: dict[str, Call] = {}
     for kernel in KERNELS:
