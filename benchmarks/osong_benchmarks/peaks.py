@@ -24,6 +24,7 @@ from typing import Any, Final
 
 import numba
 import numpy as np
+import numpy.typing as npt
 
 from osong_kernels.cpu.lane_memory import gather_pairs, load, store
 from osong_kernels.cpu.lanes import N_LANES, broadcast
@@ -43,6 +44,7 @@ _FACTOR: Final = np.float32(0.999)
 _SUMMAND: Final = np.float32(0.001)
 _GATHER_VECTORS: Final = 1024
 _FEW: Final = 1000
+_CACHE_LINE: Final = 64
 _SECONDS_OF_THREADS: Final = 0.1
 
 
@@ -210,9 +212,16 @@ def _fma_rate(chains: Any, n_chains: int, seconds: float, n_threads: int) -> flo
 def read_bandwidth(n_bytes: int, seconds: float = 0.1) -> float:
     """Return bytes a second that one core reads from a table of this size, again and again."""
     n = max(8, n_bytes // (4 * N_LANES) // 8 * 8)
-    table = np.ones((n, N_LANES), np.float32)
+    table = _aligned_table(n)
     out = np.zeros((1, N_LANES), np.float32)
     return table.nbytes * best_rate(lambda passes: _read(table, passes, out), seconds)
+
+
+def _aligned_table(n: int) -> npt.NDArray[np.float32]:
+    """Return ones, (n, L), that begin with a cache line: a load across two counts twice in L1."""
+    numbers = np.ones((n + 1) * N_LANES, np.float32)
+    first = -numbers.ctypes.data % _CACHE_LINE // numbers.itemsize
+    return numbers[first : first + n * N_LANES].reshape(n, N_LANES)
 
 
 def triad_bandwidth(n_bytes: int, seconds: float = 0.1, n_threads: int = 1) -> float:

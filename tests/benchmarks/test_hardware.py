@@ -65,6 +65,14 @@ def test_reading_sums_the_whole_table() -> None:
     assert out[0] == pytest.approx(3 * table.sum(axis=0))
 
 
+@pytest.mark.parametrize("n", [8, 24, 1000])
+def test_tables_begin_with_a_cache_line(n: int) -> None:
+    table = peaks._aligned_table(n)
+    assert table.shape == (n, 16)
+    assert table.ctypes.data % 64 == 0
+    assert (table == 1.0).all()
+
+
 def test_caches_come_from_the_system(tmp_path: Path) -> None:
     names = ("level", "type", "size", "shared_cpu_list")
     told = [

@@ -15,7 +15,9 @@ class BenchProgress:
 
     def __init__(self) -> None:
         from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.table import Column
 
+        cut = Column(no_wrap=True, overflow="ellipsis")
         self._console = error_console()
         self._part = ""
         self._task: TaskID | None = None
@@ -23,7 +25,7 @@ class BenchProgress:
             SpinnerColumn(finished_text="[green]✓[/]"),
             TextColumn("[bold]{task.description:<9}"),
             TimeElapsedColumn(),
-            TextColumn("[dim]{task.fields[line]}"),
+            TextColumn("[dim]{task.fields[line]}", table_column=cut),
             console=self._console,
             disable=not self._console.is_terminal,
         )
