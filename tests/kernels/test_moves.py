@@ -96,7 +96,8 @@ def kinds() -> Counter[str]:
 
 def test_every_mutation_does_one_thing(kinds: Counter[str]) -> None:
     assert kinds.total() == N_STEPS * LANES
-    assert kinds["move"] and kinds["ring"]
+    assert kinds["move"] > 0
+    assert kinds["ring"] > 0
 
 
 def test_turns_are_about_every_segment(kinds: Counter[str]) -> None:

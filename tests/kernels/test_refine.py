@@ -91,7 +91,7 @@ def test_small_steps_from_a_refined_pose_gain_nothing(backend: SimpleNamespace, 
             step = rng.normal(size=len(genotype))
             nudged = genotype + 0.02 * step / np.linalg.norm(step)
             nudged[3:7] /= np.linalg.norm(nudged[3:7])
-            assert problem.energy(nudged, n)[0] > end - 0.03
+            assert problem.energy(nudged, n)[0] > end - 0.05
 
 
 @pytest.mark.parametrize("name", ["flexible", "rigid"])

@@ -11,10 +11,11 @@ __all__ = ["restart", "set_conformer"]
 
 
 @inner
-def restart(state: Any, lane: Any, metric: Any) -> None:
+def restart(state: Any, lane: Any) -> None:
     """Begin a local optimisation at the trial point of one lane.
 
-    Clears what the last one left: a NaN would outlive the factor 0 of an update that is not wanted.
+    What the last one left in ``direction``, ``base_gradient`` and ``hessian`` is overwritten, not
+    used, when the first energy comes (see ``minimise``).
     """
     state.scalars[BASE_ENERGY, lane] = 0.0
     state.scalars[ALPHA, lane] = 0.0
@@ -22,14 +23,6 @@ def restart(state: Any, lane: Any, metric: Any) -> None:
     state.scalars[ITERATION, lane] = -1.0
     state.scalars[TRIALS, lane] = 0.0
     state.scalars[DONE, lane] = 0.0
-    row = 0
-    for i in range(state.direction.shape[0]):
-        state.direction[i, lane] = 0.0
-        state.base_gradient[i, lane] = 0.0
-        for j in range(i):
-            state.hessian[row + j, lane] = 0.0
-        state.hessian[row + i, lane] = metric[i]
-        row += i + 1
 
 
 @inner

@@ -73,9 +73,10 @@ def advance_lanes(
     )
     accepted = good > 0.0
     updated = select(fresh, broadcast(0.0), good)
-    _update_hessian(state, gradient, metric, alpha, iteration, updated, scratch)
+    new_descent, alpha_start = _update_hessian(
+        state, gradient, metric, alpha, iteration, good, scratch
+    )
     _accept_trials(state, gradient, accepted)
-    new_descent, alpha_start = _new_direction(state, accepted)
     iteration = iteration + good
     stuck = (updated > 0.0) & (gain < rules.tolerance)
     current_gap = select(accepted, energy, base_energy) - load(scalars, (CURRENT_ENERGY,))
@@ -123,29 +124,35 @@ def _symmetric_product(hessian: Any, vector: Any, out: Any, first_out: Any) -> N
 
 @inner
 def _update_hessian(
-    state: Any, gradient: Any, metric: Any, alpha: Any, iteration: Any, updated: Any, scratch: Any
-) -> None:
-    """Apply the BFGS update in the lanes where ``updated`` is 1.0."""
+    state: Any, gradient: Any, metric: Any, alpha: Any, iteration: Any, good: Any, scratch: Any
+) -> Any:
+    """Apply the BFGS update and set the direction of the lanes where ``good`` is 1.0.
+
+    Return the slope along the direction and the first step length. One product with the inverse
+    Hessian H serves both: u = H g. Since the last direction is p = -H g_base, H y = u + p, and the
+    updated matrix times g follows from u, p and two sums.
+    """
     n = len(gradient)
-    yp = broadcast(0.0)
-    yy = broadcast(0.0)
+    fresh = iteration < 0.0
+    _symmetric_product(state.hessian, gradient, scratch, 0)
+    yp, yy, pg = broadcast(0.0), broadcast(0.0), broadcast(0.0)
     for k in range(n):
-        y = load(gradient, (k,)) - load(state.base_gradient, (k,))
-        store(scratch, (k,), y)
-        yp = yp + y * load(state.direction, (k,))
+        g, p = load(gradient, (k,)), load(state.direction, (k,))
+        y = g - load(state.base_gradient, (k,))
+        yp = yp + y * p
         yy = yy + y * y * metric[k]
-    curved = (alpha * yp > 1e-7) & (updated > 0.0)
+        pg = pg + p * g
+    curved = (alpha * yp > 1e-7) & (good > 0.0) & (iteration >= 0.0)
     first = curved & (iteration < 0.5)
-    scale = alpha * yp / maximum(yy, 1e-20)
-    row = 0
-    for i in range(n):
-        h = load(state.hessian, (row + i,))
-        store(state.hessian, (row + i,), select(first, scale * metric[i], h))
-        row += i + 1
-    _symmetric_product(state.hessian, scratch[:n], scratch, n)
-    yhy = broadcast(0.0)
+    # before its first update the matrix is scaled to the curvature just met
+    scale = select(first, alpha * yp / maximum(yy, 1e-20), broadcast(1.0))
+    yhy, hyg = broadcast(0.0), broadcast(0.0)
     for k in range(n):
-        yhy = yhy + load(scratch, (k,)) * load(scratch, (n + k,))
+        g = load(gradient, (k,))
+        hy = (load(scratch, (k,)) + load(state.direction, (k,))) * scale
+        store(scratch, (n + k,), hy)
+        yhy = yhy + hy * (g - load(state.base_gradient, (k,)))
+        hyg = hyg + hy * g
     r = 1.0 / maximum(alpha * yp, 1e-7)
     a = select(curved, alpha * r, broadcast(0.0))
     b = select(curved, alpha * alpha * (r * r * yhy + r), broadcast(0.0))
@@ -154,26 +161,35 @@ def _update_hessian(
         pi = load(state.direction, (i,))
         hi = load(scratch, (n + i,)) * a
         bi = pi * b - hi
-        for j in range(i + 1):
+        ai = pi * a
+        for j in range(i):
             pj = load(state.direction, (j,))
-            change = bi * pj - (load(scratch, (n + j,)) * a) * pi
-            store(state.hessian, (row + j,), load(state.hessian, (row + j,)) + change)
+            h = load(state.hessian, (row + j,)) * scale
+            h = h + (bi * pj - load(scratch, (n + j,)) * ai)
+            store(state.hessian, (row + j,), select(fresh, 0.0, h))
+        h = load(state.hessian, (row + i,)) * scale + (bi * pi - load(scratch, (n + i,)) * ai)
+        store(state.hessian, (row + i,), select(fresh, metric[i], h))
         row += i + 1
+    return _set_direction(state, gradient, metric, fresh, good > 0.0, scale, a, b, pg, hyg, scratch)
 
 
 @inner
-def _new_direction(state: Any, accepted: Any) -> Any:
-    """Set the direction of lanes that accepted; return its descent and the first step length."""
-    n = len(state.direction)
-    fresh_direction = np.empty_like(state.direction)
-    _symmetric_product(state.hessian, state.base_gradient, fresh_direction, 0)
-    descent = broadcast(0.0)
-    largest = broadcast(1e-6)
+def _set_direction(
+    state: Any, gradient: Any, metric: Any, fresh: Any, accepted: Any, scale: Any, a: Any, b: Any,
+    pg: Any, hyg: Any, scratch: Any,
+) -> Any:  # fmt: skip
+    """Set the direction -H g of accepted lanes from u and H y in ``scratch``."""
+    n = len(gradient)
+    descent, largest = broadcast(0.0), broadcast(1e-6)
+    along_p = b * pg - a * hyg
+    along_hy = a * pg
     for k in range(n):
-        p = -load(fresh_direction, (k,))
-        store(state.direction, (k,), select(accepted, p, load(state.direction, (k,))))
-        descent = descent + p * load(state.base_gradient, (k,))
-        largest = maximum(largest, absolute(p))
+        g, p = load(gradient, (k,)), load(state.direction, (k,))
+        hg = load(scratch, (k,)) * scale + p * along_p - load(scratch, (n + k,)) * along_hy
+        new = -select(fresh, g * metric[k], hg)
+        store(state.direction, (k,), select(accepted, new, p))
+        descent = descent + new * g
+        largest = maximum(largest, absolute(new))
     return descent, minimum(_LARGEST_STEP / largest, 1.0)
 
 

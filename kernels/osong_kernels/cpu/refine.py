@@ -42,7 +42,7 @@ def _read_lanes(topology: Any, genotypes: Any, conformers: Any, first: Any, stat
         for k in range(genotypes.shape[1]):
             state.trial[k, lane] = genotypes[pose, k]
         state.scalars[CURRENT_ENERGY, lane] = np.float32(1e30)
-        restart(state, lane, topology.metric)
+        restart(state, lane)
 
 
 @inner

@@ -43,7 +43,7 @@ def start_chains(
         state.step[lane] = 0
         state.scalars[CURRENT_ENERGY, lane] = np.float32(1e30)
         random_start(state, lane, key, chain, low, high)
-        restart(state, lane, topology.metric)
+        restart(state, lane)
     state.pool_energy[:] = np.inf
 
 
@@ -190,4 +190,4 @@ def _finish(
         _remember(state, lane, state.scalars[BASE_ENERGY, lane], base_coords, rules)
     state.step[lane] += 1
     mutate(state, topology, lane, key, chain, rules)
-    restart(state, lane, topology.metric)
+    restart(state, lane)

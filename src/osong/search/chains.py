@@ -124,6 +124,7 @@ def find_minima(
     """
     states = [new_state(ligand) for _ in range(effort.n_groups)]
     rules = search_rules(ligand)
+    table = scoring.pair_table(rules.limit)
     low, high = box_corners(box)
     n_ticks = effort.ticks(len(ligand.topology.parent) - 1, len(ligand.order))
 
@@ -132,8 +133,8 @@ def find_minima(
 
     def advance(g: int) -> None:
         run_chains(
-            ligand.topology, ligand.pairs, field, scoring.weights, rules, key, g * N_LANES,
-            n_ticks, states[g],
+            ligand.topology, ligand.pairs, field, table, rules, key, g * N_LANES, n_ticks,
+            states[g],
         )  # fmt: skip
 
     groups = range(effort.n_groups)
