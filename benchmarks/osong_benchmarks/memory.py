@@ -28,6 +28,7 @@ from osong_workflows.docking import DEFAULT_DOCKER
 from osong_workflows.events import Event, MoleculesDone
 
 __all__ = [
+    "ENOUGH_FOR_TREND",
     "MemoryRun",
     "Watch",
     "add_arguments",
@@ -39,6 +40,8 @@ __all__ = [
 
 _SMALL_BOX = 14.0
 _MIB = 2**20
+ENOUGH_FOR_TREND = 5_000
+"""Molecules from which growth can be told from what a process needs to get warm."""
 _FRACTIONS = (0.05, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -234,13 +237,17 @@ def memory_table(run: MemoryRun) -> Table:
         _, n, own, children = samples[min(k, len(samples) - 1)]
         rows.append([f"{n:,.0f}", f"{own / _MIB:.0f}", f"{children / _MIB:.0f}"])
     own_peak, peak = run.peaks_mib
-    own_trend, trend = run.trends_mib
+    trends = "Too few molecules to tell a trend"
+    if run.n >= ENOUGH_FOR_TREND:
+        own_trend, trend = run.trends_mib
+        trends = (
+            f"Trend over the last three quarters, MiB for 10,000 molecules: campaign "
+            f"{_signed(own_trend)}, docking process {_signed(trend)}"
+        )
     caption = (
         f"{run.n:,} molecules {run.what}: {run.n_ok:,} ok, "
         f"{run.n_failed:,} failed. Peak: campaign {own_peak:.0f} MiB, docking process {peak:.0f}. "
-        f"Trend over the last three quarters, MiB for 10,000 molecules: campaign "
-        f"{_signed(own_trend)}, docking process {_signed(trend)}. "
-        f"{run.n_files} files, {run.bytes / _MIB:.1f} MiB"
+        f"{trends}. {run.n_files} files, {run.bytes / _MIB:.1f} MiB"
     )
     return Table(["molecules done", "campaign, MiB", "docking process, MiB"], rows, caption)
 
