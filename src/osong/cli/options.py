@@ -291,10 +291,10 @@ class LigandChoice:
     tautomers: Annotated[
         bool, typer.Option("--tautomers", help="Try tautomers too.", rich_help_panel=_LIGANDS)
     ] = False
-    max_ring_conformers: Annotated[
+    max_conformers: Annotated[
         int,
-        typer.Option(metavar="N", help="Conformers of flexible rings.", rich_help_panel=_LIGANDS),
-    ] = 4
+        typer.Option(metavar="N", help="Geometries of each state.", rich_help_panel=_LIGANDS),
+    ] = 6
     embed_timeout_s: Annotated[
         int,
         typer.Option(
@@ -322,7 +322,7 @@ class LigandChoice:
                 max_protomers=self.max_protomers,
                 max_stereoisomers=self.max_stereoisomers,
                 tautomers=self.tautomers,
-                max_ring_conformers=self.max_ring_conformers,
+                max_conformers=self.max_conformers,
                 embed_timeout_s=self.embed_timeout_s,
                 keep_geometry=self.keep_geometry,
             )

@@ -33,7 +33,10 @@ five seeds none succeeded within 10, three within 30, all within 100."""
 
 
 def embed(mol: Chem.Mol, key: bytes, options: LigandOptions) -> npt.NDArray[np.float64]:
-    """Return the ring conformers of a molecule, lowest energy first.
+    """Return a few geometries of a molecule: those whose rings differ first, lowest energy first.
+
+    Torsions are the search's to find, but bond lengths, angles and rings stay as they are here, and
+    the best energy in a pocket depends on them; so there are several for rigid rings too.
 
     Heavy atoms are embedded by themselves, which takes a fifth of the time of all atoms for each
     conformer. Those that differ get their hydrogens, and all atoms are relaxed together.
@@ -77,24 +80,31 @@ def embed(mol: Chem.Mol, key: bytes, options: LigandOptions) -> npt.NDArray[np.f
     if wanted == 1:
         return geometries
     geometries = geometries[energies[order] <= energies[order[0]] + _ENERGY_WINDOW]
-    return geometries[distinct_conformers(geometries[:, bare.index], systems, limit=wanted)]
+    return geometries[_distinct_first(geometries[:, bare.index], systems, wanted)]
+
+
+def _distinct_first(
+    geometries: npt.NDArray[np.float64], systems: list[RingSystem], wanted: int
+) -> list[int]:
+    """Return up to ``wanted`` conformers: those that differ in a ring, then others in order."""
+    distinct = distinct_conformers(geometries, systems, limit=wanted)
+    others = [k for k in range(len(geometries)) if k not in distinct]
+    return (distinct + others)[:wanted]
 
 
 def _conformers_wanted(systems: list[RingSystem], options: LigandOptions) -> int:
-    if not systems:
-        return 1
-    if max(system.largest_ring for system in systems) >= _MACROCYCLE:
+    if any(system.largest_ring >= _MACROCYCLE for system in systems):
         return options.max_macrocycle_conformers
-    return options.max_ring_conformers
+    return options.max_conformers
 
 
 def _embed_distinct(
     mol: Chem.Mol, key: bytes, systems: list[RingSystem], wanted: int, deadline: float
 ) -> Chem.Mol:
-    """Return a copy of the molecule with conformers whose rings differ.
+    """Return a copy of the molecule with conformers, those whose rings differ first.
 
-    In two rounds: rings that come out alike each time in the first are taken for rigid (cages,
-    steroids), and the second round is saved. How many are tried depends on the molecule alone,
+    In two rounds where rings are flexible, or one: rings that come out alike each time are taken
+    for rigid (cages, steroids). How many are tried depends on the molecule alone,
     never on the time: the same ligand has the same conformers on any machine.
     """
     work = Chem.Mol(mol)
@@ -102,12 +112,12 @@ def _embed_distinct(
         _embed_one(work, key, deadline)
         return work
     per_round = max(2, min(wanted, _ATOMS_PER_ROUND // mol.GetNumAtoms()))
-    if not _run(work, per_round + 1, _parameters(key, deadline, _FEW_ATTEMPTS), deadline):
+    n_first = per_round + 1 if systems else per_round
+    if not _run(work, n_first, _parameters(key, deadline, _FEW_ATTEMPTS), deadline):
         _embed_one(work, key[4:], deadline)
-    keep = distinct_conformers(_positions(work), systems, limit=wanted)
-    if 1 < len(keep) < wanted:
+    if systems and 1 < len(distinct_conformers(_positions(work), systems, limit=wanted)) < wanted:
         _run(work, per_round, _parameters(key[8:], deadline, _FEW_ATTEMPTS), deadline)
-        keep = distinct_conformers(_positions(work), systems, limit=wanted + wanted // 2)
+    keep = _distinct_first(_positions(work), systems, wanted + (wanted // 2 if systems else 0))
     kept = [Chem.Conformer(work.GetConformers()[k]) for k in keep]
     work.RemoveAllConformers()
     for conformer in kept:

@@ -23,8 +23,9 @@ class LigandOptions(BaseModel):
         Isomers to enumerate where centres or double bonds are unassigned.
     tautomers
         Enumerate tautomers, best scored first, at most ``max_tautomers``.
-    max_ring_conformers
-        Ring conformers to keep for a molecule with flexible rings.
+    max_conformers
+        Geometries to keep: conformers of flexible rings first, then others, whose bond angles
+        differ by some degrees. The search chooses among them.
     max_macrocycle_conformers
         The same where a ring has eight atoms or more.
     embed_timeout_s
@@ -42,7 +43,7 @@ class LigandOptions(BaseModel):
     max_stereoisomers: int = Field(default=4, ge=1, le=256)
     tautomers: bool = False
     max_tautomers: int = Field(default=4, ge=1, le=64)
-    max_ring_conformers: int = Field(default=4, ge=1, le=64)
+    max_conformers: int = Field(default=6, ge=1, le=64)
     max_macrocycle_conformers: int = Field(default=16, ge=1, le=256)
     embed_timeout_s: int = Field(default=60, ge=1)
     keep_geometry: bool = False

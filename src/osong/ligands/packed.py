@@ -14,7 +14,7 @@ __all__ = ["PackedLigand"]
 
 @dataclass(frozen=True)
 class PackedLigand:
-    """Rigid segments joined by rotatable bonds, in one or more ring conformers.
+    """Rigid segments joined by rotatable bonds, in one or more conformers.
 
     Atoms with energy (heavy atoms) come first, ``n_scored`` of them, then the hydrogens, which
     only ride along so that a pose can be written whole. Segment 0 is the root; a segment's parent
@@ -28,7 +28,9 @@ class PackedLigand:
         geometry where that was given): random numbers are drawn by it, so a ligand's result
         depends on no other ligand.
     coords
-        (n_conformers, n_atoms, 3) float32, angstrom: reference geometry of each ring conformer.
+        (n_conformers, n_atoms, 3) float32, angstrom: reference geometries. They differ in rings and
+        bond angles; roots are superposed and torsions are those of the first, so that a genotype
+        means nearly the same pose with each.
     atom_type
         (n_atoms,) int8, row of ``osong.atom_types.ATOM_TYPES``; ``UNSCORED`` for hydrogens.
     charge
@@ -75,5 +77,5 @@ class PackedLigand:
 
     @property
     def n_conformers(self) -> int:
-        """Ring conformers to choose from."""
+        """Geometries to choose from."""
         return len(self.coords)

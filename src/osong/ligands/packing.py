@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from osong.atom_types import UNSCORED
+from osong.ligands.alignment import align_conformers, different_conformers
 from osong.ligands.packed import PackedLigand
 from osong.ligands.vina_neighbours import neighbours
 
@@ -66,14 +67,18 @@ def pack(
     scored = order[:n_scored]
     bonded = adjacency[np.ix_(scored, scored)]
     rigid = extended_segments(segment[:n_scored], tree.parent, axis_atoms)
-    packed_coords = coords[:, order]
+    parent = np.array(tree.parent, dtype=np.int16)
+    fixed_to = extended_segments(segment, tree.parent, axis_atoms) > 0
+    packed_coords = different_conformers(
+        align_conformers(coords[:, order], fixed_to, parent, axis_atoms)
+    )
     return PackedLigand(
         key=key,
         coords=np.ascontiguousarray(packed_coords, dtype=np.float32),
         atom_type=atom_type[order],
         charge=charge[order],
         segment=segment.astype(np.int16),
-        parent=np.array(tree.parent, dtype=np.int16),
+        parent=parent,
         axis_atoms=axis_atoms,
         pairs=_variable_pairs(neighbours(bonded, coords[0, scored], vina_rank[scored]), rigid),
         torsion_count=torsion_count,
@@ -85,7 +90,7 @@ def pack(
 def extended_segments(
     segment: npt.NDArray[np.int64], parent: tuple[int, ...], axis_atoms: npt.NDArray[np.int16]
 ) -> npt.NDArray[np.float32]:
-    """Return (n_segments, n_scored): 1 where an atom keeps its distance to all of a segment.
+    """Return (n_segments, n_atoms): 1 where an atom keeps its distance to all of a segment.
 
     These are the segment's own atoms and the far atoms of the bonds that it turns about: an atom
     on an axis does not move.

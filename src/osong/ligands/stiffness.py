@@ -11,12 +11,14 @@ T. H. Fischer, J. Almloef, J. Phys. Chem. 96, 9768 (1992), doi:10.1021/j100203a0
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from rdkit import Chem
+from threadpoolctl import ThreadpoolController
 
 __all__ = ["Stiffness", "stiffness"]
 
@@ -83,11 +85,18 @@ class Stiffness:
             hessian += np.bincount(index.ravel(), entries.ravel(), minlength=size * size)
         matrix = hessian.reshape(size, size)
         matrix[np.diag_indices(size)] += _ANY_MOTION
-        inverse = np.linalg.inv(matrix)
+        # More threads than one only spin on matrices of this size: three times the CPU time.
+        with _linear_algebra().limit(limits=1, user_api="blas"):
+            inverse = np.linalg.inv(matrix)
         # So do those of the inverse; rounded it is the same, and still positive definite: its
         # smallest eigenvalue is above 0.0001.
         rounded: npt.NDArray[np.float64] = np.round(0.5 * (inverse + inverse.T), 6)
         return rounded
+
+
+@cache
+def _linear_algebra() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def stiffness(mol: Chem.Mol) -> Stiffness:

@@ -28,6 +28,8 @@ class Effort:
         Rounds without a better minimum after which it ends early.
     n_refined
         Distinct minima that go to the exact refinement.
+    n_conformers
+        Geometries to choose from; where a ligand has fewer, its segments are mixed.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Effort:
     max_rounds: int
     patience: int
     n_refined: int
+    n_conformers: int
 
     def ticks(self, n_torsions: int, n_atoms: int) -> int:
         """Return the energy evaluations of one chain in one round."""
@@ -45,9 +48,9 @@ class Effort:
 EFFORTS: Final = {
     effort.name: effort
     for effort in (
-        Effort("fast", 4, 5, 60, 5, 12),
-        Effort("balanced", 16, 5, 400, 6, 24),
-        Effort("thorough", 48, 5, 800, 12, 32),
+        Effort("fast", 4, 5, 60, 5, 12, 16),
+        Effort("balanced", 24, 5, 400, 8, 24, 24),
+        Effort("thorough", 64, 5, 800, 12, 32, 32),
     )
 }
 

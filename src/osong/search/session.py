@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
 from osong.errors import InputError, LigandError
+from osong.ligands.mixing import mix_conformers
 from osong.ligands.prepared import PreparedLigand
 from osong.receptor.target import Target, check_is_target
 from osong.scoring.exact import ExactScorer
@@ -90,8 +92,9 @@ class DockingSession:
             )
         return poses[: self.n_poses]
 
-    def _dock_one(self, ligand: PreparedLigand) -> list[Pose]:
-        packed = ligand.packed
+    def _dock_one(self, prepared: PreparedLigand) -> list[Pose]:
+        packed = mix_conformers(prepared.packed, self.effort.n_conformers)
+        ligand = replace(prepared, packed=packed)
         self.maps.ensure(set(packed.atom_type[: packed.n_scored].tolist()), self.threads)
         arrays = KernelLigand.from_packed(packed, self.scoring, self.maps.map_of_type)
         key = search_key(self.seed, packed.key)

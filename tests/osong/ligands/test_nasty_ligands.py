@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # One isomer and few conformers: what is tested is that nothing escapes, not how much is made.
 QUICK = LigandOptions(
-    max_stereoisomers=1, max_ring_conformers=2, max_macrocycle_conformers=2, embed_timeout_s=10
+    max_stereoisomers=1, max_conformers=2, max_macrocycle_conformers=2, embed_timeout_s=10
 )
 
 
