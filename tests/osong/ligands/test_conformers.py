@@ -60,9 +60,8 @@ def dihedrals(ligand: PreparedLigand, coords: Float64, around: list[list[int]]) 
     return np.array(found)
 
 
-# what is left is how substituents lean, and where they sit on a ring that puckers
-@pytest.mark.parametrize(("smiles", "degrees"), zip(FLEXIBLE, [12.0, 40.0, 12.0], strict=True))
-def test_conformers_share_torsions_and_place(smiles: str, degrees: float) -> None:
+@pytest.mark.parametrize("smiles", [FLEXIBLE[0], FLEXIBLE[2]])
+def test_conformers_share_torsions_and_place(smiles: str) -> None:
     ligand = ligand_of(smiles)
     around, _ = neighbours(ligand)
     coords = ligand.packed.coords.astype(np.float64)
@@ -71,7 +70,8 @@ def test_conformers_share_torsions_and_place(smiles: str, degrees: float) -> Non
     root = coords[:, ligand.packed.segment == 0].mean(axis=1)
     for k in range(1, len(coords)):
         apart = np.angle(np.exp(1j * (dihedrals(ligand, coords[k], around) - first)))
-        assert np.degrees(np.median(np.abs(apart))) < degrees
+        # what is left is how substituents lean
+        assert np.degrees(np.median(np.abs(apart))) < 12.0
         assert np.linalg.norm(root[k] - root[0]) < 0.3
 
 
