@@ -157,7 +157,7 @@ def main(args: argparse.Namespace) -> None:
     if args.write:
         command = ["screen", "--data", "../shared/data", "--n", str(args.n), "--effort",
                    args.effort]  # fmt: skip
-        write_table(Path("docs/accuracy.md"), "screen", text, provenance(command))
+        write_table(Path("docs/performance.md"), "screen", text, provenance(command))
 
 
 class StageClock:
