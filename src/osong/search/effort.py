@@ -48,9 +48,9 @@ class Effort:
 EFFORTS: Final = {
     effort.name: effort
     for effort in (
-        Effort("fast", 4, 5, 60, 5, 12, 16),
-        Effort("balanced", 24, 5, 400, 8, 24, 24),
-        Effort("thorough", 64, 5, 800, 12, 32, 32),
+        Effort("fast", 8, 5, 60, 5, 12, 16),
+        Effort("balanced", 48, 5, 400, 10, 24, 24),
+        Effort("thorough", 96, 5, 800, 16, 32, 32),
     )
 }
 
