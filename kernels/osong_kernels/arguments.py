@@ -126,7 +126,7 @@ class ChainState(NamedTuple):
     ----------
     local, axis, offset
         (n_scored, 3, L), (n_segments, 3, L), (n_segments, 3, L) float32, angstrom: geometry of
-        the ring conformer that each lane is in.
+        the conformer that each lane is in.
     trial, base, current
         (7 + T, L) float32: point to evaluate, last accepted point of the local optimisation,
         point of the Monte Carlo chain.
@@ -137,7 +137,7 @@ class ChainState(NamedTuple):
     scalars
         (N_SCALARS, L) float32: rows as named in ``cpu.minimise``.
     conformer, current_conformer, step
-        (L,) int32: ring conformer tried, ring conformer of ``current``, Monte Carlo steps done.
+        (L,) int32: conformer tried, conformer of ``current``, Monte Carlo steps done.
     pool_energy
         (L, K) float32, kcal/mol, ascending; +inf where empty.
     pool_genotype, pool_conformer, pool_coords

@@ -43,14 +43,20 @@ def test_table_is_near_the_formula(
     assert worst < bound
 
 
+@pytest.mark.parametrize("hydrophobic", [0.0, 1.0])
+@pytest.mark.parametrize("bonded", [0.0, 1.0])
 @pytest.mark.parametrize("weights", [VINA, VINARDO], ids=["vina", "vinardo"])
-def test_contacts_below_the_table_rise_on(weights: PairWeights) -> None:
+def test_contacts_below_the_table_rise_on(
+    weights: PairWeights, hydrophobic: float, bonded: float
+) -> None:
     """From the first knot down to contact: monotone, within 4 % of the cap, its slope its own."""
     table = as_float64(tabulate_pairs(weights, 10.0))
     r = np.arange(0.02, 4.0 + float(table.first), 0.02)
-    found = [table_energy(float(x * x), 4.0, 0.0, 0.0, table) for x in r]
+    found = [table_energy(float(x * x), 4.0, hydrophobic, bonded, table) for x in r]
     energy = np.array([e for e, _ in found])
-    exact = [cap(pair_energy(float(x * x), 4.0, 0.0, 0.0, weights)[0], 10.0)[0] for x in r]
+    exact = [
+        cap(pair_energy(float(x * x), 4.0, hydrophobic, bonded, weights)[0], 10.0)[0] for x in r
+    ]
     assert (np.diff(energy) < 0.0).all()
     assert np.abs(energy - exact).max() < 0.4
     slope = np.array([s * x for (_, s), x in zip(found, r, strict=True)])

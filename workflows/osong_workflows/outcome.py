@@ -28,7 +28,7 @@ class DockedPose:
     variant
         Which variant (protomer, stereoisomer, tautomer) of the molecule.
     conformer
-        Which ring conformer of the variant.
+        Which geometry of the variant, of those that are mixed for the campaign's effort.
     genotype
         (7 + n_torsions,) float32: position in angstrom, unit quaternion, torsions in radian.
     smiles

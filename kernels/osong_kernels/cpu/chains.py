@@ -27,7 +27,7 @@ def restart(state: Any, lane: Any) -> None:
 
 @inner
 def set_conformer(state: Any, topology: Any, lane: Any, conformer: Any) -> None:
-    """Give one lane the geometry of a ring conformer."""
+    """Give one lane the geometry of a conformer."""
     state.conformer[lane] = conformer
     for i in range(topology.local.shape[1]):
         for k in range(3):

@@ -68,7 +68,7 @@ def random_start(state: Any, lane: Any, key: Any, chain: Any, low: Any, high: An
 
 @inner
 def mutate(state: Any, topology: Any, lane: Any, key: Any, chain: Any, rules: Any) -> None:
-    """Write a mutation of ``current`` to ``trial``: move, turn, twist a bond, or flip a ring.
+    """Write a mutation of ``current`` to ``trial``: move, turn, twist a bond, take another shape.
 
     Turns are about the pivot of a random segment, and of a twisted bond either side stays where it
     is: whatever part of the ligand lies well, some mutations keep it there.

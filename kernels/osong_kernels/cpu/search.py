@@ -32,7 +32,7 @@ __all__ = ["run_chains", "start_chains"]
 def start_chains(
     topology: Any, key: Any, first_chain: Any, low: Any, high: Any, state: Any
 ) -> None:
-    """Put every chain at a random place in the box, in its own ring conformer.
+    """Put every chain at a random place in the box, in its own conformer.
 
     ``key`` is (2,) uint64, ``low`` and ``high`` (3,) float64 in angstrom, corners of the box.
     """
@@ -132,8 +132,8 @@ def run_chains(
 ) -> None:  # fmt: skip
     """Advance sixteen chains by ``n_ticks`` energy and gradient evaluations each.
 
-    Takes ``LigandTopology``, ``PairList``, ``Field``, ``PairWeights`` and ``SearchRules``;
-    ``key`` is (2,) uint64; ``state`` is a ``ChainState``, changed in place. Each lane draws its
+    Takes ``LigandTopology``, ``PairList``, ``Field``, ``PairTable`` (or ``PairWeights``, which is
+    slower) and ``SearchRules``; ``key`` is (2,) uint64; ``state`` is a ``ChainState``, changed in place. Each lane draws its
     random numbers by its chain's number, ``first_chain + lane``, so it never depends on another.
     """
     n_atoms = state.local.shape[0]

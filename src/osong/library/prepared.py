@@ -41,7 +41,7 @@ INDEX_FILE: Final = "library.json"
 LOCK_FILE: Final = ".lock"
 """Held by whoever writes the library; not part of it."""
 FORMAT: Final = "osong prepared library"
-VERSION: Final = 1
+VERSION: Final = 2
 
 
 @dataclass(frozen=True)

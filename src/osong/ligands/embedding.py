@@ -1,7 +1,8 @@
-"""Three-dimensional geometry: ETKDG without hydrogens, a clean-up with them, ring conformers."""
+"""Three-dimensional geometry: ETKDG without hydrogens, a clean-up with them."""
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ _MACROCYCLE = 8
 _ATOMS_PER_ROUND = 700
 """Caps the embeddings of large molecules: cyclosporin (85 heavy atoms) gets 8 a round, not 16."""
 _ENERGY_WINDOW = 8.0
-"""kcal/mol (MMFF94s without charges) above the best within which ring conformers are kept."""
+"""kcal/mol (MMFF94s without charges) above the best within which conformers are kept."""
 _FEW_ATTEMPTS = 10
 _MANY_ATTEMPTS = 100
 """Steroids with all stereocentres set need some 50 attempts: of dexamethasone's embeddings with
@@ -146,7 +147,8 @@ def _parameters(key: bytes, deadline: float, attempts: int) -> rdDistGeom.EmbedP
     # A tenth quicker than the default 0.001; the clean-up follows anyway.
     parameters.optimizerForceTol = 0.0135
     parameters.clearConfs = False
-    parameters.timeout = max(1, int(deadline - time.monotonic()))
+    # Past the deadline, never before it: what RDKit then lacks is an error, not fewer conformers.
+    parameters.timeout = max(1, math.ceil(deadline - time.monotonic()) + 1)
     parameters.maxIterations = attempts
     return parameters
 

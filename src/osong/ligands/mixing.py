@@ -70,6 +70,6 @@ def _shortest_turns(start: Float64, end: Float64) -> Float64:
     skew = np.zeros((len(a), 3, 3))
     skew[:, 0, 1], skew[:, 0, 2], skew[:, 1, 2] = -cross[:, 2], cross[:, 1], -cross[:, 0]
     skew -= skew.transpose(0, 2, 1)
-    # the directions are those of one bond in aligned conformers: never opposite
+    # Of aligned conformers the two directions of a bond are never opposite.
     cosine = (a * b).sum(axis=1)[:, None, None]
-    return np.eye(3) + skew + skew @ skew / (1.0 + cosine)
+    return np.eye(3) + skew + skew @ skew / np.maximum(1.0 + cosine, 1e-6)

@@ -25,7 +25,7 @@ DEFAULT_PH = 7.4
 def prepare_ligand(
     mol_or_smiles: Chem.Mol | str, *, name: str = "", options: LigandOptions | None = None
 ) -> list[PreparedLigand]:
-    """Return the states of a molecule that are to be docked, each with its ring conformers.
+    """Return the states of a molecule that are to be docked, each with its conformers.
 
     Parameters
     ----------

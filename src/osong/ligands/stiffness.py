@@ -10,6 +10,7 @@ T. H. Fischer, J. Almloef, J. Phys. Chem. 96, 9768 (1992), doi:10.1021/j100203a0
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
@@ -85,11 +86,9 @@ class Stiffness:
             hessian += np.bincount(index.ravel(), entries.ravel(), minlength=size * size)
         matrix = hessian.reshape(size, size)
         matrix[np.diag_indices(size)] += _ANY_MOTION
-        # More threads than one only spin on matrices of this size: three times the CPU time.
-        with _linear_algebra().limit(limits=1, user_api="blas"):
-            inverse = np.linalg.inv(matrix)
-        # So do those of the inverse; rounded it is the same, and still positive definite: its
-        # smallest eigenvalue is above 0.0001.
+        inverse = _invert_on_one_thread(matrix)
+        # Another processor's BLAS rounds otherwise; after this rounding that hardly ever shows. It
+        # stays positive definite: its smallest eigenvalue is above 0.0001.
         rounded: npt.NDArray[np.float64] = np.round(0.5 * (inverse + inverse.T), 6)
         return rounded
 
@@ -97,6 +96,20 @@ class Stiffness:
 @cache
 def _linear_algebra() -> ThreadpoolController:
     return ThreadpoolController()
+
+
+_ONE_AT_A_TIME = threading.Lock()
+"""The limit is the process's: of two that overlap, the one that ends last would leave it behind."""
+
+
+def _invert_on_one_thread(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the inverse; more threads only spin at this size, for three times the CPU time.
+
+    And its last bits would depend on their number.
+    """
+    with _ONE_AT_A_TIME, _linear_algebra().limit(limits=1, user_api="blas"):
+        inverse: npt.NDArray[np.float64] = np.linalg.inv(matrix)
+    return inverse
 
 
 def stiffness(mol: Chem.Mol) -> Stiffness:

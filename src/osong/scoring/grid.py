@@ -31,7 +31,7 @@ WALL_KCAL_PER_ANGSTROM: Final = 20.0
 CAP_KCAL: Final = 1000.0
 """Positive energies of an atom or a pair are bent to stay below this, as in Vina's final scores."""
 
-_PLANES: Final = 16
+_PLANES: Final = 48
 """Planes of one call: few enough that four threads have work in a small box."""
 
 _MAX_POINTS: Final = 2**31 - 1  # cells of one map are addressed by int32 in the kernels

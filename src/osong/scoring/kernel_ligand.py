@@ -119,11 +119,12 @@ def first_metric(
 
 
 def _is_sound(packed: PackedLigand) -> bool:
-    """Return whether every index of a ligand's arrays leads to something."""
+    """Return whether every index of a ligand's arrays leads to something, at a finite place."""
     n, n_segments = packed.n_atoms, len(packed.parent)
     types = packed.atom_type[: max(packed.n_scored, 0)]
     return (
         0 < packed.n_scored <= n
+        and bool(np.isfinite(packed.coords).all())
         and packed.coords.shape[1:] == (n, 3)
         and len(packed.coords) > 0
         and len(packed.segment) == n

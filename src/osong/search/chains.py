@@ -33,7 +33,7 @@ Mapper = Callable[[Callable[[int], None], Iterable[int]], Iterator[Any]]
 
 @dataclass(frozen=True, eq=False)
 class Minimum:
-    """A local minimum on the grid: energy (kcal/mol, unscaled), genotype and ring conformer."""
+    """A local minimum on the grid: energy (kcal/mol, unscaled), genotype and conformer."""
 
     energy: float
     genotype: npt.NDArray[np.float32]

@@ -28,7 +28,7 @@ class Pose:
     genotype
         (7 + T,) float32: position (angstrom), unit quaternion, torsions (radian).
     conformer
-        Ring conformer of the ligand.
+        Which of the geometries of ``ligand``, those that were mixed for this effort included.
     coords
         (n_atoms, 3) float32, angstrom, in the order of the packed atoms, hydrogens included.
     ligand

@@ -32,7 +32,9 @@ _OUTSIDE_ANGSTROM: Final = 0.25
 
 
 class DockingSession:
-    """Docks ligands into one target; grid maps are built once a process, when first needed.
+    """Docks ligands into one target; grid maps are built when first needed.
+
+    Sessions of one target share them, as long as those of all targets fit in 256 MiB.
 
     Parameters
     ----------

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from rdkit import Chem
+from scipy.spatial.transform import Rotation
 
 from osong.ligands import LigandOptions, PreparedLigand, prepare_ligand
 from osong.ligands.alignment import align_conformers, different_conformers
@@ -70,9 +71,37 @@ def test_conformers_share_torsions_and_place(smiles: str) -> None:
     root = coords[:, ligand.packed.segment == 0].mean(axis=1)
     for k in range(1, len(coords)):
         apart = np.angle(np.exp(1j * (dihedrals(ligand, coords[k], around) - first)))
-        # what is left is how substituents lean
+        # What is left is how substituents lean; of two methyl groups that change places, more.
         assert np.degrees(np.median(np.abs(apart))) < 12.0
         assert np.linalg.norm(root[k] - root[0]) < 0.3
+
+
+@pytest.mark.parametrize("smiles", FLEXIBLE)
+def test_a_conformer_that_differs_in_torsions_alone_is_brought_back(smiles: str) -> None:
+    packed = ligand_of(smiles).packed
+    first = packed.coords[0].astype(np.float64)
+    rng = np.random.default_rng(8)
+    extended = extended_segments(packed.segment, tuple(packed.parent), packed.axis_atoms) > 0
+    twisted = first.copy()
+    for s in range(1, len(packed.parent)):
+        near, far = packed.axis_atoms[s]
+        beyond = np.isin(packed.segment, subtree(packed.parent, s))
+        axis = (twisted[far] - twisted[near]) / np.linalg.norm(twisted[far] - twisted[near])
+        turn = Rotation.from_rotvec(axis * rng.uniform(-3.0, 3.0))
+        twisted[beyond] = turn.apply(twisted[beyond] - twisted[far]) + twisted[far]
+    twisted = Rotation.random(rng=rng).apply(twisted) + 7.0
+    aligned = align_conformers(
+        np.stack([first, twisted]), extended, packed.parent, packed.axis_atoms
+    )
+    np.testing.assert_allclose(aligned[1], first, atol=1e-9)
+
+
+def subtree(parent: npt.NDArray[np.int16], segment: int) -> list[int]:
+    found = [segment]
+    for child in range(segment + 1, len(parent)):
+        if parent[child] in found:
+            found.append(child)
+    return found
 
 
 def test_alignment_turns_bonds_and_nothing_else() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from rdkit import Chem
 from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
+from threadpoolctl import threadpool_info
 
 from osong.errors import LigandError
 from osong.ligands.bare import strip_hydrogens
@@ -148,3 +150,19 @@ def test_large_molecules_are_relaxed_by_rdkit(monkeypatch: pytest.MonkeyPatch) -
     relaxed, energies = clean_up(mol, coords, 8.0, time.monotonic() + 60.0)
     assert energies[0] == pytest.approx(_energy(mol, relaxed[0]), abs=1e-6)
     assert energies[0] < _energy(mol, coords[0]) - 5.0
+
+
+def test_threads_leave_the_linear_algebra_as_it_was() -> None:
+    """The limit of one thread is the process's own: two that overlap must not leave it behind."""
+    mol = Chem.AddHs(Chem.MolFromSmiles("CCOC(=O)c1ccccc1"))
+    coords = np.random.default_rng(1).normal(scale=3.0, size=(mol.GetNumAtoms(), 3))
+    model = stiffness(mol)
+
+    def threads_of_blas() -> list[int]:
+        return [p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"]
+
+    before = threads_of_blas()
+    with ThreadPoolExecutor(8) as pool:
+        inverses = list(pool.map(lambda _: model.inverse(coords), range(64)))
+    assert threads_of_blas() == before
+    assert len({inverse.tobytes() for inverse in inverses}) == 1

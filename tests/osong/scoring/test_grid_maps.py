@@ -76,10 +76,11 @@ def test_maps_do_not_depend_on_what_was_built_before(receptor: Receptor) -> None
         assert one.values(t).tobytes() == other.values(t).tobytes()
 
 
-def test_maps_do_not_depend_on_threads(receptor: Receptor) -> None:
+def test_maps_do_not_depend_on_threads(receptor: Receptor, monkeypatch: pytest.MonkeyPatch) -> None:
     box, f = Box((0, 0, 0), (15, 3, 3)), scoring_function("vina")
     one, other = GridMaps(receptor, box, f), GridMaps(receptor, box, f)
     one.ensure(range(len(ATOM_TYPES)))
+    monkeypatch.setattr("osong.scoring.grid._PLANES", 7)
     other.ensure(range(len(ATOM_TYPES)), threads=3)
     assert one.field().maps.tobytes() == other.field().maps.tobytes()
 
