@@ -133,8 +133,9 @@ def run_chains(
     """Advance sixteen chains by ``n_ticks`` energy and gradient evaluations each.
 
     Takes ``LigandTopology``, ``PairList``, ``Field``, ``PairTable`` (or ``PairWeights``, which is
-    slower) and ``SearchRules``; ``key`` is (2,) uint64; ``state`` is a ``ChainState``, changed in place. Each lane draws its
-    random numbers by its chain's number, ``first_chain + lane``, so it never depends on another.
+    slower) and ``SearchRules``; ``key`` is (2,) uint64; ``state`` is a ``ChainState``, changed in
+    place. Each lane draws its random numbers by its chain's number, ``first_chain + lane``, so it
+    never depends on another.
     """
     n_atoms = state.local.shape[0]
     n_segments = state.axis.shape[0]

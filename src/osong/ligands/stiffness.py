@@ -108,8 +108,7 @@ def _invert_on_one_thread(matrix: npt.NDArray[np.float64]) -> npt.NDArray[np.flo
     And its last bits would depend on their number.
     """
     with _ONE_AT_A_TIME, _linear_algebra().limit(limits=1, user_api="blas"):
-        inverse: npt.NDArray[np.float64] = np.linalg.inv(matrix)
-    return inverse
+        return np.linalg.inv(matrix).astype(np.float64)
 
 
 def stiffness(mol: Chem.Mol) -> Stiffness:
