@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["WARM_UP_SMILES", "ChildError", "run_child"]
+from osong.errors import OsongError
+
+__all__ = ["WARM_UP_SMILES", "ChildError", "last_words", "run_child"]
 
 WARM_UP_SMILES: Final = ("CC(C)Cc1ccc(cc1)C(C)C(=O)O", "CN1CCN(CC1)c1ncccc1Cl")
 """Ligands with which a process meets everything that is done once, before a clock starts: an acid
@@ -24,8 +26,8 @@ _THREADS: Final = (
 )
 
 
-class ChildError(Exception):
-    """The process failed, or took too long; the message is its last line."""
+class ChildError(OsongError):
+    """A process failed, took too long or wrote no result; the message is its last line."""
 
 
 def run_child(module: str, job: dict[str, Any], limit_s: float) -> dict[str, Any]:
@@ -43,7 +45,7 @@ def run_child(module: str, job: dict[str, Any], limit_s: float) -> dict[str, Any
     Raises
     ------
     ChildError
-        If it failed or was stopped.
+        If it failed, was stopped or printed no JSON object at the end.
     """
     try:
         finished = subprocess.run(
@@ -58,9 +60,27 @@ def run_child(module: str, job: dict[str, Any], limit_s: float) -> dict[str, Any
     except subprocess.TimeoutExpired as error:
         raise ChildError(f"more than {limit_s:.0f} s") from error
     except subprocess.CalledProcessError as error:
-        last = (error.stderr.strip().splitlines() or [f"exit status {error.returncode}"])[-1]
-        raise ChildError(last[:300]) from error
-    result: dict[str, Any] = json.loads(finished.stdout.strip().splitlines()[-1])
+        raise ChildError(last_words(error.stderr, error.returncode)) from error
+    return _last_object(module, finished.stdout)
+
+
+def last_words(stderr: str, code: int) -> str:
+    r"""Return the last line that a failed process wrote, or its exit status where it wrote none.
+
+    >>> last_words("Traceback\nKeyError: 'C'\n", 1), last_words("", -9)
+    ("KeyError: 'C'", 'exit status -9')
+    """
+    return (stderr.strip().splitlines() or [f"exit status {code}"])[-1][:300]
+
+
+def _last_object(module: str, printed: str) -> dict[str, Any]:
+    last = (printed.strip().splitlines() or [""])[-1]
+    try:
+        result = json.loads(last)
+    except json.JSONDecodeError as error:
+        raise ChildError(f"{module} ended without a result, with {last[:100]!r}") from error
+    if not isinstance(result, dict):
+        raise ChildError(f"{module} ended without a result, with {last[:100]!r}")
     return result
 
 

@@ -14,7 +14,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
+
+from osong_benchmarks.child import ChildError, last_words
 
 __all__ = ["ChildTimes", "time_in_child"]
 
@@ -37,7 +39,13 @@ class ChildTimes(BaseModel):
 
 
 def time_in_child(cache: Path, edge: float, ligands: list[str], **environment: str) -> ChildTimes:
-    """Return the times of a new process that keeps its machine code in ``cache``."""
+    """Return the times of a new process that keeps its machine code in ``cache``.
+
+    Raises
+    ------
+    ChildError
+        If it failed or printed no times.
+    """
     done = subprocess.run(
         [sys.executable, "-m", "osong_benchmarks.kernel_child", str(edge), *ligands],
         env=os.environ
@@ -48,8 +56,13 @@ def time_in_child(cache: Path, edge: float, ligands: list[str], **environment: s
         check=False,
     )
     if done.returncode != 0:
-        raise RuntimeError(f"timing kernels in another process failed:\n{done.stderr[-2000:]}")
-    return ChildTimes.model_validate_json(done.stdout)
+        words = last_words(done.stderr, done.returncode)
+        raise ChildError(f"timing kernels in another process failed: {words}")
+    try:
+        return ChildTimes.model_validate_json(done.stdout)
+    except ValidationError as error:
+        printed = done.stdout[-100:]
+        raise ChildError(f"timing kernels in another process gave no times: {printed!r}") from error
 
 
 def main() -> None:

@@ -13,6 +13,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from osong_benchmarks.child import ChildError
+
 __all__ = ["Workers", "workers"]
 
 
@@ -23,18 +25,30 @@ class Workers:
         self._processes = processes
 
     def dock(self, counts: Sequence[int]) -> tuple[float, float]:
-        """Let the first workers dock so many times each; return wall and summed CPU seconds."""
+        """Let the first workers dock so many times each; return wall and summed CPU seconds.
+
+        Raises
+        ------
+        ChildError
+            If a worker ended, or answered with something else than a number.
+        """
         busy = self._processes[: len(counts)]
         started = time.perf_counter()
         for process, n in zip(busy, counts, strict=True):
             _tell(process, str(n))
-        cpu_s = sum(float(_hear(process)) for process in busy)
+        cpu_s = sum(_number(_hear(process)) for process in busy)
         return time.perf_counter() - started, cpu_s
 
 
 @contextmanager
 def workers(n: int, ligand: str, edge: float, effort: str) -> Iterator[Workers]:
-    """Start so many workers, wait until they are ready, and end them afterwards."""
+    """Start so many workers, wait until they are ready, and end them afterwards.
+
+    Raises
+    ------
+    ChildError
+        If one of them cannot start.
+    """
     command = [sys.executable, "-m", "osong_benchmarks.scaling_child", ligand, str(edge), effort]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     processes = [
@@ -55,15 +69,29 @@ def workers(n: int, ligand: str, edge: float, effort: str) -> Iterator[Workers]:
 def _tell(process: subprocess.Popen[str], line: str) -> None:
     if process.stdin is None:
         raise ValueError("the worker has no input")
-    process.stdin.write(f"{line}\n")
-    process.stdin.flush()
+    try:
+        process.stdin.write(f"{line}\n")
+        process.stdin.flush()
+    except BrokenPipeError as error:
+        raise ChildError(_ended(process)) from error
 
 
 def _hear(process: subprocess.Popen[str]) -> str:
     line = process.stdout.readline() if process.stdout else ""
     if not line:
-        raise RuntimeError(f"a worker of the scaling benchmark ended with code {process.wait()}")
+        raise ChildError(_ended(process))
     return line
+
+
+def _ended(process: subprocess.Popen[str]) -> str:
+    return f"a worker of the scaling benchmark ended with code {process.wait()}"
+
+
+def _number(line: str) -> float:
+    try:
+        return float(line)
+    except ValueError as error:
+        raise ChildError(f"a worker of the scaling benchmark said {line[:100]!r}") from error
 
 
 def main() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 from unittest import mock
 
@@ -22,6 +25,8 @@ from osong_benchmarks.cases import (
     make_case,
     with_poses,
 )
+from osong_benchmarks.child import ChildError
+from osong_benchmarks.kernel_child import time_in_child
 from osong_benchmarks.part import Settings
 from osong_benchmarks.parts import kernels
 from osong_kernels.contract import KERNELS, Array, mismatches
@@ -77,6 +82,23 @@ def test_replaying_changes_nothing_that_was_recorded(case: KernelCase) -> None:
         kernel_function(call.kernel)(*arguments)
         outcomes.append(arguments[-1].current.tobytes())
     assert outcomes[0] == outcomes[1] != call.argument("state").current.tobytes()
+
+
+def test_pairs_in_reach_of_less_than_a_lane_vector(case: KernelCase) -> None:
+    call = case.calls["pose_energy"]
+    few = replace(case, calls={"pose_energy": with_poses(call, 3)})
+    one = replace(case, calls={"pose_energy": with_poses(call, 1)})
+    assert 0 < kernels._near_pairs(one) <= kernels._near_pairs(few) <= case.n_pairs
+
+
+def test_a_process_that_gives_no_times_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ChildError, match=r"failed: .*no such ligand"):
+        time_in_child(tmp_path, POCKET_EDGE["smallest"], ["no such ligand"])
+    with (
+        mock.patch("subprocess.run", return_value=CompletedProcess([], 0, stdout="", stderr="")),
+        pytest.raises(ChildError, match="no times"),
+    ):
+        time_in_child(tmp_path, 14.0, [])
 
 
 def test_the_pocket_is_like_a_protein() -> None:

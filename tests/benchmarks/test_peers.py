@@ -52,3 +52,9 @@ def test_a_child_that_fails_says_why() -> None:
         run_child("osong_benchmarks.no_such_module", {}, 120.0)
     with pytest.raises(ChildError, match="more than 0 s"):
         run_child("osong_benchmarks.redock_child", {}, 0.01)
+
+
+@pytest.mark.parametrize("module", ["keyword", "this"])  # one prints nothing, one no JSON
+def test_a_child_without_a_result_is_an_error(module: str) -> None:
+    with pytest.raises(ChildError, match=f"{module} ended without a result"):
+        run_child(module, {}, 120.0)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from osong_benchmarks.child import ChildError
 from osong_benchmarks.part import Gap, Settings
 from osong_benchmarks.parts import scaling
 from osong_benchmarks.parts.scaling import Kind, ScalingResult, ScalingRow
-from osong_benchmarks.scaling_child import workers
+from osong_benchmarks.scaling_child import Workers, workers
 
 
 def row(kind: Kind, n_workers: int, n_dockings: int, wall_s: float) -> ScalingRow:
@@ -76,8 +79,20 @@ def test_one_core_has_no_efficiency(tmp_path: Path) -> None:
 
 def test_a_worker_that_cannot_start_is_an_error(capfd: pytest.CaptureFixture[str]) -> None:
     with (
-        pytest.raises(RuntimeError, match="ended with code 1"),
+        pytest.raises(ChildError, match="ended with code 1"),
         workers(1, "no such ligand", 14.0, "fast"),
     ):
         pass
     assert "no such ligand" in capfd.readouterr().err
+
+
+def test_a_worker_that_says_no_number_is_an_error() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", "input(); print('no number')"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        answers = Workers([process])
+        with pytest.raises(ChildError, match="no number"):
+            answers.dock([1])
+        with pytest.raises(ChildError, match="ended with code"):
+            answers.dock([1])

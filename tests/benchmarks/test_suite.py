@@ -10,9 +10,10 @@ import pytest
 import suite_fakes
 from suite_fakes import Notes
 
-from osong.errors import InputError
+from osong.errors import InputError, OsongError
 from osong_benchmarks import registry, suite
 from osong_benchmarks.__main__ import main
+from osong_benchmarks.child import ChildError
 from osong_benchmarks.part import Gap
 from osong_benchmarks.report import style
 from osong_benchmarks.report.schema import read_run
@@ -46,6 +47,20 @@ def test_a_mistake_in_a_part_is_not_hidden(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(registry.load("count"), "run", divide)
     with pytest.raises(ZeroDivisionError):
         measure(tmp_path)
+
+
+def test_a_child_process_that_fails_is_a_gap_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(settings: Any, say: Any) -> suite_fakes.BrokenResult:
+        raise ChildError("exit status -9")
+
+    monkeypatch.setattr(registry.load("broken"), "run", fail)
+    monkeypatch.setattr(registry, "PARTS", ("broken", "count"))
+    parts = measure(tmp_path).run.parts
+    assert issubclass(ChildError, OsongError)
+    assert parts["broken"].gap == Gap(what="broken", reason="exit status -9")
+    assert parts["count"].result is not None
 
 
 @pytest.mark.parametrize("error", [MemoryError(), FileNotFoundError(2, "No such file", "x.tsv")])

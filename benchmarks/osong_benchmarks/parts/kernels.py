@@ -200,15 +200,20 @@ def _pair_law(case: KernelCase) -> Literal["table", "formula"]:
 
 
 def _near_pairs(case: KernelCase) -> float:
-    """Return how many own pairs are within the cutoff in any lane, in the mean over the poses."""
+    """Return how many own pairs are within the cutoff in any lane, in the mean over lane vectors.
+
+    Of the poses that fill whole vectors; fewer than one vector's are taken as they are.
+    """
     call = case.calls["pose_energy"]
     arguments = call.fresh()
     kernel_function(call.kernel)(*arguments)
-    coords = arguments[-1][: len(arguments[-1]) // N_LANES * N_LANES]
+    n_lanes = min(N_LANES, len(arguments[-1]))
+    n_vectors = max(1, len(arguments[-1]) // N_LANES)
+    coords = arguments[-1][: n_vectors * n_lanes]
     pairs, cutoff = call.argument("pairs"), VINA.weights.cutoff
     first = np.repeat(np.arange(case.n_atoms), np.diff(pairs.start))
     distance = np.linalg.norm(coords[:, first] - coords[:, pairs.second], axis=2)
-    in_reach = (distance < cutoff).reshape(-1, N_LANES, distance.shape[1]).any(axis=1)
+    in_reach = (distance < cutoff).reshape(n_vectors, n_lanes, distance.shape[1]).any(axis=1)
     return float(in_reach.sum(axis=1).mean())
 
 
