@@ -13,7 +13,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from hashlib import blake2b
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Protocol
@@ -54,6 +56,7 @@ DEFAULT_DATA: Final = Path("../shared/data")
 """Where the shared complexes lie beside a checkout; taken if it is there."""
 PEERS: Final = ("vina", "rustina")
 _UNFINISHED: Final = "unfinished"
+_PACKAGES: Final = ("osong", "osong_workflows", "osong_benchmarks")
 
 
 class Listener(Protocol):
@@ -113,7 +116,8 @@ def measure(
     """Measure, and write a file of results and its page into ``out``.
 
     A part that cannot run is a gap of the run, and the others go on. A full run that was stopped
-    goes on with the first part that was not finished.
+    goes on with the first part that was not finished, if machine, sources and settings are the
+    same.
 
     Parameters
     ----------
@@ -149,7 +153,8 @@ def measure(
     )  # fmt: skip
     started = datetime.now(UTC)
     unfinished = out / f"{_UNFINISHED}-{_digest(settings)}"
-    if size != "full":
+    if size != "full":  # nothing of it is kept, so that two such runs must not share a folder
+        unfinished = unfinished.with_name(f"{unfinished.name}-{os.getpid()}")
         shutil.rmtree(unfinished, ignore_errors=True)
     records = {name: _kept_or_measured(name, settings, unfinished, listener) for name in names}
     run = Run(
@@ -277,11 +282,24 @@ def _read_kept(name: str, path: Path) -> PartRecord | None:
 
 
 def _digest(settings: Settings) -> str:
-    """Return what tells runs apart that must not share their parts: settings and kernels."""
+    """Return what tells runs apart that must not share their parts: settings, machine and code."""
     data = settings.data and settings.data.resolve()
     told: list[object] = [settings.size, data, settings.peers, settings.cores, settings.seed]
-    told += [osong.__version__, sources_hash()]
+    told += [osong.__version__, processor_name(), sources_hash(), _library_hash()]
     return f"{settings.size}-{blake2b(repr(told).encode(), digest_size=4).hexdigest()}"
+
+
+@cache
+def _library_hash() -> str:
+    """Return a hash of the sources of everything above the kernels: a change may change numbers."""
+    digest = blake2b(digest_size=16)
+    for package in _PACKAGES:
+        for folder in import_module(package).__path__:
+            for path in sorted(Path(folder).rglob("*.py")):
+                text = path.read_bytes()
+                name = f"{package}/{path.relative_to(folder).as_posix()}"
+                digest.update(f"{name}\0{len(text)}\0".encode() + text)
+    return digest.hexdigest()
 
 
 def _command(settings: Settings, parts: Sequence[str], peers: Sequence[str]) -> str:

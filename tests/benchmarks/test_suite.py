@@ -149,6 +149,42 @@ def test_parts_are_kept_for_the_same_run_only(
     assert "counting" in notes.lines
 
 
+@pytest.mark.parametrize("changed", ["processor_name", "_library_hash", "sources_hash"])
+def test_parts_are_kept_for_the_same_machine_and_code_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    def stop(settings: Any, say: Any) -> suite_fakes.BrokenResult:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(registry.load("broken"), "run", stop)
+    with pytest.raises(KeyboardInterrupt):
+        measure(tmp_path, size="full")
+    monkeypatch.setattr(suite, changed, lambda: "another")
+    notes = Notes()
+    with pytest.raises(KeyboardInterrupt):
+        suite.measure(notes, size="full", out=tmp_path, cores=1)
+    assert "counting" in notes.lines
+
+
+def test_quick_runs_side_by_side_keep_out_of_each_others_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = []
+
+    def run(settings: Any, say: Any) -> suite_fakes.CountResult:
+        folders.append(settings.out)
+        assert len(folders) < 2 or folders[0].is_dir()
+        if len(folders) == 1:
+            monkeypatch.setattr("os.getpid", lambda: -1)
+            measure(tmp_path, size="quick", parts=["count"])
+            assert settings.out.is_dir()
+        return suite_fakes.CountResult(rate=1.0, seconds=1.0)
+
+    monkeypatch.setattr(registry.load("count"), "run", run)
+    measure(tmp_path, size="quick", parts=["count"])
+    assert len(set(folders)) == 2
+
+
 def test_without_matplotlib_there_are_results_and_the_way_to_the_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
