@@ -244,9 +244,7 @@ def ratio(
     )
 
 
-def energies_against(
-    dockings: Sequence[Docking], program: str, other: str, *, is_rigid: bool = False
-) -> Energies:
+def energies_against(dockings: Sequence[Docking], program: str, other: str) -> Energies:
     """Return a program's best energies beside another's.
 
     Parameters
@@ -255,12 +253,8 @@ def energies_against(
         Of all programs.
     program, other
         Names.
-    is_rigid
-        Only ligands of one ring conformer.
     """
-    both = [
-        (a, b) for a, b in pairs(dockings, program, other) if not is_rigid or a.n_conformers == 1
-    ]
+    both = pairs(dockings, program, other)
     return Energies(
         reported=np.array([a.energies[0] - b.energies[0] for a, b in both]),
         rescored=np.array([a.best.total - b.best.total for a, b in both]),

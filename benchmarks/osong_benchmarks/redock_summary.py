@@ -126,13 +126,8 @@ def energy_table(dockings: Sequence[Docking]) -> Table:
         for program in [*_own(dockings), *references(dockings)]:
             if program == peer or "vinardo" in program:
                 continue
-            for kind in ("all", "with one ring conformer"):
-                if kind != "all" and ("same conformer" in program or program not in _own(dockings)):
-                    continue
-                lines.append(
-                    [peer, program, kind, *_energy_cells(dockings, program, peer, kind != "all")]
-                )
-    header = ["against", "program", "complexes", "as reported", "rescored",
+            lines.append([peer, program, *_energy_cells(dockings, program, peer)])
+    header = ["against", "program", "as reported", "rescored",
               "inter + intra, rescored", "median difference, rescored",
               "mean difference, rescored"]  # fmt: skip
     caption = (
@@ -142,10 +137,8 @@ def energy_table(dockings: Sequence[Docking]) -> Table:
     return Table(header, lines, caption)
 
 
-def _energy_cells(
-    dockings: Sequence[Docking], program: str, peer: str, is_rigid: bool
-) -> list[str]:
-    found = energies_against(dockings, program, peer, is_rigid=is_rigid)
+def _energy_cells(dockings: Sequence[Docking], program: str, peer: str) -> list[str]:
+    found = energies_against(dockings, program, peer)
     if not found.names:
         return ["-"] * 5
     shares = [percent(d <= ENERGY_MARGIN) for d in (found.reported, found.rescored, found.searched)]

@@ -173,8 +173,8 @@ def test_pairs_that_differ_in_success() -> None:
 
 def test_energies_are_compared_pair_by_pair() -> None:
     rows = energy_table(DOCKINGS).rows
-    assert rows[0][:5] == ["vina 8", "osong balanced", "all", "50 % (1 of 2)", "50 % (1 of 2)"]
-    assert rows[1][2:4] == ["with one ring conformer", "100 % (1 of 1)"]
+    assert rows[0][:4] == ["vina 8", "osong balanced", "50 % (1 of 2)", "50 % (1 of 2)"]
+    assert len(rows) == len({(row[0], row[1]) for row in rows})
     assert all("vinardo" not in str(row[1]) for row in rows)
     found = energies_against(DOCKINGS, "osong balanced", "vina 8")
     assert found.rescored == pytest.approx([-1.0, 0.5])
