@@ -202,9 +202,10 @@ class StageClock:
         with ExitStack() as stack:
             for stage, names in functions.items():
                 for name in names:
-                    owner, attribute = _owner(name)
-                    function = getattr(owner, attribute, None)
-                    if function is None:
+                    try:
+                        owner, attribute = _owner(name)
+                        function = getattr(owner, attribute)
+                    except (ImportError, AttributeError):
                         unknown.append(stage)
                         continue
                     wrapped = self.wrap(stage, function)
@@ -282,7 +283,7 @@ def time_campaign(
     shutil.rmtree(folder, ignore_errors=True)
     molecules = [(record.data, record.name) for record in osong.read_records(library, stop=n)]
     started, cpu = time.perf_counter(), cpu_seconds()
-    osong.screen(target, molecules, out=folder, effort=effort, workers=1)
+    osong.screen(target, molecules, out=folder, effort=effort, workers=1, progress=False)
     return CampaignTime(
         effort=effort, n=len(molecules), wall_s=time.perf_counter() - started,
         cpu_s=cpu_seconds() - cpu,
