@@ -8,7 +8,7 @@ from osong_benchmarks.part import Figure
 from osong_benchmarks.report.style import MUTED, SERIES, new_figure, to_svg
 
 if TYPE_CHECKING:
-    from osong_benchmarks.parts.kernels import KernelsResult
+    from osong_benchmarks.parts.kernel_rows import KernelsResult
 
 __all__ = ["roofline_figure", "stage_figure"]
 

@@ -28,15 +28,31 @@ from osong_benchmarks.part import (
     Figure,
     Gap,
     Merit,
-    PartModel,
-    PartResult,
     Say,
     Section,
     Settings,
-    Table,
 )
 from osong_benchmarks.parts.kernel_figures import roofline_figure, stage_figure
-from osong_benchmarks.roofs import Roofs, measure_roofs
+from osong_benchmarks.parts.kernel_rows import (
+    ONE_LIGAND,
+    CompileRow,
+    KernelsResult,
+    LanesRow,
+    LigandRow,
+    RateRow,
+    StageRow,
+    WidthRow,
+    evaluation_s,
+    shares,
+)
+from osong_benchmarks.parts.kernel_tables import (
+    compile_table,
+    evaluation_table,
+    kernel_table,
+    lanes_table,
+    widths_table,
+)
+from osong_benchmarks.roofs import measure_roofs
 from osong_benchmarks.timing import smallest_call_s
 from osong_kernels.arguments import PairTable
 from osong_kernels.cpu.lanes import N_LANES
@@ -45,102 +61,9 @@ __all__ = ["KernelsResult", "merits", "run", "section"]
 
 _SECONDS: Final = {"smallest": 0.02, "quick": 0.15, "full": 1.0}
 """How long every call is repeated."""
-_ONE_LIGAND: Final = ("build_maps",)
-"""Kernels whose work does not depend on the ligand: timed with the first only."""
 _OPTIMISER: Final = "optimiser and moves"
 _WIDTHS: Final = {"AVX2": "x86-64-v3", "SSE4.2": "x86-64-v2"}
 """Instruction sets to compile for, and what LLVM calls a processor that has no more."""
-
-
-class LigandRow(PartModel):
-    """A ligand: heavy atoms, rotatable bonds, its own pairs, and those within the cutoff."""
-
-    name: str
-    n_atoms: int
-    n_torsions: int
-    n_pairs: int
-    n_near_pairs: float
-
-
-class RateRow(PartModel):
-    """A kernel's call: CPU seconds, and how much work of what unit it does."""
-
-    kernel: str
-    ligand: str
-    unit: str
-    work: float
-    seconds: float
-
-    @property
-    def rate(self) -> float:
-        """Units of work a second."""
-        return self.work / self.seconds
-
-
-class CompileRow(PartModel):
-    """CPU seconds that a first call takes longer: to compile, to load from the cache on disk."""
-
-    kernel: str
-    compile_s: float | None = None
-    load_s: float | None = None
-
-
-class LanesRow(PartModel):
-    """CPU seconds for one pose when so many lanes of a vector are in use (``pose_energy``)."""
-
-    ligand: str
-    n_lanes: int
-    seconds: float
-
-
-class StageRow(PartModel):
-    """A stage of an evaluation: CPU seconds, and operations and bytes by the counted model."""
-
-    ligand: str
-    stage: str
-    seconds: float
-    flops: float | None = None
-    bytes: float | None = None
-
-
-class WidthRow(PartModel):
-    """CPU seconds of one evaluation when compiled for an instruction set."""
-
-    instruction_set: str
-    ligand: str
-    seconds: float
-
-
-class KernelsResult(PartResult):
-    """What the part measured.
-
-    Attributes
-    ----------
-    n_lanes
-        Chains that advance together.
-    pair_law
-        Where chains take the energies of the ligand's own pairs from.
-    box_angstrom
-        Edge of the box of the grid build.
-    grid_build_s
-        CPU seconds for six maps of it.
-    ligands, rates, compile, lanes, stages, widths
-        Rows, see their classes.
-    roofs
-        What the processor can do at most, as measured.
-    """
-
-    n_lanes: int
-    pair_law: Literal["table", "formula"]
-    box_angstrom: float
-    grid_build_s: float
-    ligands: tuple[LigandRow, ...]
-    rates: tuple[RateRow, ...]
-    compile: tuple[CompileRow, ...]
-    lanes: tuple[LanesRow, ...]
-    stages: tuple[StageRow, ...]
-    widths: tuple[WidthRow, ...]
-    roofs: Roofs
 
 
 def run(settings: Settings, say: Say) -> KernelsResult:
@@ -239,7 +162,7 @@ def _rates(case: KernelCase, seconds: float, *, is_first: bool) -> list[RateRow]
             seconds=smallest_call_s(call, seconds),
         )
         for name, call in case.calls.items()
-        if is_first or name not in _ONE_LIGAND
+        if is_first or name not in ONE_LIGAND
     ]
 
 
@@ -340,11 +263,11 @@ def merits(result: KernelsResult) -> dict[str, Merit]:
             )
     typical = result.ligands[min(1, len(result.ligands) - 1)].name
     for row in result.rates:
-        if row.kernel != "run_chains" and (row.ligand == typical or row.kernel in _ONE_LIGAND):
+        if row.kernel != "run_chains" and (row.ligand == typical or row.kernel in ONE_LIGAND):
             found[f"kernels.{row.kernel}"] = Merit(
                 value=row.rate, unit=f"{row.unit}/s", is_higher_better=True, tolerance=0.15
             )
-    share = _shares(result).get(typical)
+    share = shares(result).get(typical)
     if share is not None:
         found[f"kernels.peak_share.{typical}"] = Merit(
             value=share, unit="of peak", is_higher_better=True
@@ -361,126 +284,22 @@ def merits(result: KernelsResult) -> dict[str, Merit]:
     return found
 
 
-def _evaluation_s(result: KernelsResult) -> dict[str, float]:
-    return {row.ligand: 1.0 / row.rate for row in result.rates if row.kernel == "run_chains"}
-
-
-def _gflops(result: KernelsResult) -> dict[str, float]:
-    """Return operations a nanosecond of whole evaluations, by ligand."""
-    flops: dict[str, float] = {}
-    for row in result.stages:
-        flops[row.ligand] = flops.get(row.ligand, 0.0) + (row.flops or 0.0)
-    return {
-        ligand: 1e-9 * flops[ligand] / seconds
-        for ligand, seconds in _evaluation_s(result).items()
-        if ligand in flops
-    }
-
-
-def _shares(result: KernelsResult) -> dict[str, float]:
-    """Return the share of the measured peak, by ligand."""
-    return {name: rate / result.roofs.peak_gflops for name, rate in _gflops(result).items()}
-
-
 def section(result: KernelsResult) -> Section:
     """Show rates, the stages of an evaluation, and the roofline."""
     figures: list[Figure] = []
     if result.stages:
         figures.append(stage_figure(result))
         figures.append(roofline_figure(result))
-    tables = [_evaluation_table(result), _kernel_table(result)]
+    tables = [evaluation_table(result), kernel_table(result)]
     if len(result.ligands) > 0:
-        tables.append(_lanes_table(result))
+        tables.append(lanes_table(result))
     if result.widths:
-        tables.append(_widths_table(result))
-    tables.append(_compile_table(result))
-    evaluation = _evaluation_s(result)
+        tables.append(widths_table(result))
+    tables.append(compile_table(result))
+    evaluation = evaluation_s(result)
     fastest, slowest = (f"{1e6 * pick(evaluation.values()):.2f}" for pick in (min, max))
     summary = (
         f"One evaluation of energy and gradient takes {fastest} to {slowest} microseconds of one "
         f"core, from the smallest ligand to the largest; {result.n_lanes} chains advance together."
     )
     return Section("Kernels", summary, figures, tables, result.gaps)
-
-
-def _evaluation_table(result: KernelsResult) -> Table:
-    evaluation, gflops, shares = _evaluation_s(result), _gflops(result), _shares(result)
-    rows: list[list[str | float]] = [
-        [
-            row.name.replace("_", " "),
-            row.n_torsions,
-            row.n_pairs,
-            f"{1e6 * evaluation[row.name]:.3f}",
-            f"{1e-6 / evaluation[row.name]:.2f}",
-            f"{gflops[row.name]:.1f}" if row.name in gflops else "not measured",
-            f"{100 * shares[row.name]:.0f} %" if row.name in shares else "not measured",
-        ]
-        for row in result.ligands
-    ]
-    return Table(
-        ["ligand", "torsions", "own pairs", "us an evaluation", "million a second", "GFLOP/s",
-         "of the peak"],
-        rows,
-        "Evaluations of energy and gradient during the search (run_chains), one core. Operations "
-        "are those of the formulae, not of the machine code",
-    )  # fmt: skip
-
-
-def _kernel_table(result: KernelsResult) -> Table:
-    rows = [
-        [
-            row.kernel,
-            row.ligand.replace("_", " ") if row.kernel not in _ONE_LIGAND else "any",
-            f"{row.rate:,.0f}",
-            f"{row.unit}/s",
-            f"{1e3 * row.seconds:.3f}",
-        ]
-        for row in sorted(result.rates, key=lambda row: row.kernel)
-    ]
-    return Table(
-        ["kernel", "ligand", "rate", "unit", "ms a call"],
-        rows,
-        f"Every kernel of the contract, one core. Six maps of a box of {result.box_angstrom:g} A "
-        f"take {result.grid_build_s:.3f} s; points are those of all maps",
-    )
-
-
-def _lanes_table(result: KernelsResult) -> Table:
-    counts = sorted({row.n_lanes for row in result.lanes})
-    rows = [
-        [
-            ligand.name.replace("_", " "),
-            *(f"{1e6 * row.seconds:.3f}" for row in result.lanes if row.ligand == ligand.name),
-        ]
-        for ligand in result.ligands
-    ]
-    header = ["ligand", *(f"{n} lane{'s' if n > 1 else ''}" for n in counts)]
-    caption = "Microseconds a pose (pose_energy, the call itself included) by lanes in use"
-    return Table(header, rows, caption)
-
-
-def _widths_table(result: KernelsResult) -> Table:
-    sets = list(dict.fromkeys(row.instruction_set for row in result.widths))
-    seconds = {(row.instruction_set, row.ligand): row.seconds for row in result.widths}
-    rows = [
-        [
-            ligand.name.replace("_", " "),
-            *(f"{1e6 * seconds[name, ligand.name]:.3f}" for name in sets),
-        ]
-        for ligand in result.ligands
-    ]
-    caption = "Microseconds an evaluation when compiled for other instruction sets"
-    return Table(["ligand", *sets], rows, caption)
-
-
-def _compile_table(result: KernelsResult) -> Table:
-    def shown(value: float | None) -> str:
-        return "not measured" if value is None else f"{value:.2f}"
-
-    rows = [[row.kernel, shown(row.compile_s), shown(row.load_s)] for row in result.compile]
-    return Table(
-        ["kernel", "compiled, CPU s", "loaded from the cache, CPU s"],
-        rows,
-        "What a kernel's first call takes beyond the later ones. Compiling happens once an "
-        "installation, loading once a process",
-    )
