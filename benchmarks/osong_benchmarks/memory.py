@@ -11,12 +11,15 @@ import shutil
 import threading
 import time
 from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import psutil
 
 import osong
+from osong.errors import ResourceError
 from osong_benchmarks.complexes import read_complexes, receptor_pdbqt
 from osong_benchmarks.part import Figure, PartModel, Table
 from osong_benchmarks.preparing import DOCKER
@@ -195,7 +198,8 @@ class Watch:
         self._every_s = every_s
         self._n_done = 0
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._pool = ThreadPoolExecutor(1)
+        self._looking: Future[None] | None = None
 
     def hear(self, event: Event) -> None:
         """Count molecules as the campaign tells of them."""
@@ -204,13 +208,26 @@ class Watch:
 
     def __enter__(self) -> Watch:
         """Begin to look."""
-        self._thread.start()
+        self._looking = self._pool.submit(self._look)
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Stop looking."""
+        """Stop looking.
+
+        Raises
+        ------
+        ResourceError
+            The looking ended too early: samples that stop half-way are no result. A mistake in it
+            is raised as it is.
+        """
         self._stop.set()
-        self._thread.join()
+        with self._pool:
+            failure = self._looking and self._looking.exception()
+        if failure is None or any(error):
+            return
+        if isinstance(failure, psutil.Error):
+            raise ResourceError(f"memory could not be watched: {failure}") from failure
+        raise failure
 
     def _look(self) -> None:
         started = time.monotonic()
@@ -218,10 +235,9 @@ class Watch:
         while True:
             children = 0
             for child in me.children(recursive=True):
-                try:
+                # It ended meanwhile, or is not ours to look at.
+                with suppress(psutil.Error):
                     children += child.memory_info().rss
-                except psutil.NoSuchProcess:
-                    continue
             seconds = round(time.monotonic() - started, 1)
             self.samples.append((seconds, self._n_done, me.memory_info().rss, children))
             if self._stop.wait(self._every_s):

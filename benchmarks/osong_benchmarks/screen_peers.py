@@ -21,6 +21,7 @@ from osong_benchmarks.screen_child import ScreenJob
 __all__ = ["Screened", "peers_table", "screen_first"]
 
 _LIMIT_S = 6 * 3600.0
+_NO_STATES = "no molecule of the library can be prepared"
 
 
 class Screened(PartModel):
@@ -114,6 +115,8 @@ def _screen(
     states: Sequence[PreparedLigand],
     seed: int,
 ) -> Screened:
+    if not states:
+        return Screened(program=program.name, engine=program.engine, n=0, error=_NO_STATES)
     mols = [state.mol() for state in states]
     job = ScreenJob(
         engine=program.engine,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -12,8 +14,8 @@ from osong_benchmarks.part import Section, Settings
 from osong_benchmarks.parts import docking, screen
 from osong_benchmarks.parts.docking import DockingResult
 from osong_benchmarks.parts.screen import ScreenResult
-from osong_benchmarks.screen import STAGES, CampaignTime, StageTimes
-from osong_benchmarks.screen_peers import Screened, peers_table
+from osong_benchmarks.screen import STAGES, CampaignTime, StageClock, StageTimes
+from osong_benchmarks.screen_peers import Screened, peers_table, screen_first
 
 
 def installed_peers() -> tuple[str, ...]:
@@ -107,3 +109,25 @@ def test_screen_of_made_up_numbers() -> None:
     shares = {row[0]: row[3] for row in shown.tables[1].rows}
     assert shares["search"] == "75.0 %"
     assert shares["start and compilation, once a process"] == "-"
+
+
+def test_a_stage_whose_function_moved_is_unknown_and_the_others_are_timed() -> None:
+    clock = StageClock()
+    functions = {
+        "module": ("osong.no_such_module:parse",),
+        "class": ("osong.library:NoSuchClass.parse",),
+        "function": ("osong.library:no_such_function",),
+        "there": ("osong.library:parse_record",),
+    }
+    with clock.watching(functions) as unknown:
+        assert unknown == ["module", "class", "function"]
+
+
+def test_peers_without_a_molecule_to_dock_say_so(tmp_path: Path) -> None:
+    library = tmp_path / "library.smi"
+    library.write_text("no-smiles\tx\n")
+    target: Any = SimpleNamespace(to_pdbqt=lambda path: None)
+    (screened,) = screen_first(target, library, 3, ["vina 1"], tmp_path, lambda line: None)
+    assert screened.n == 0
+    assert "can be prepared" in screened.error
+    assert peers_table([screened]).rows == []

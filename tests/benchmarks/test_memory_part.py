@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psutil
 import pytest
 
-from osong_benchmarks.memory import MemoryRun
+from osong.errors import ResourceError
+from osong_benchmarks.memory import MemoryRun, Watch
 from osong_benchmarks.part import Settings
 from osong_benchmarks.parts import memory
 from osong_benchmarks.parts.memory import MemoryResult
@@ -81,3 +83,33 @@ def test_molecules_of_the_shared_library(shared_data: Path, tmp_path: Path) -> N
     result = memory.run(settings, lambda line: None)
     assert result.library == "moses_100k.smi.gz"
     assert result.runs[0].n_ok == 50
+
+
+class Child:
+    def memory_info(self) -> None:
+        raise psutil.AccessDenied(1)
+
+
+def test_a_child_that_cannot_be_looked_at_counts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil.Process, "children", lambda self, recursive: [Child()])
+    with Watch(60.0) as watch:
+        pass
+    ((_, _, own, children),) = watch.samples
+    assert own > 0
+    assert children == 0
+
+
+@pytest.mark.parametrize(
+    ("failure", "raised"), [(psutil.NoSuchProcess(1), ResourceError), (KeyError("x"), KeyError)]
+)
+def test_looking_that_ends_too_early_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, failure: Exception, raised: type[Exception]
+) -> None:
+    def fail(self: psutil.Process, recursive: bool) -> None:
+        raise failure
+
+    monkeypatch.setattr(psutil.Process, "children", fail)
+    with pytest.raises(raised), Watch(60.0):
+        pass
+    with pytest.raises(ZeroDivisionError), Watch(60.0):  # what came first is what is told
+        raise ZeroDivisionError
