@@ -42,7 +42,6 @@ __all__ = [
 _jit: Final = numba.njit(nogil=True, error_model="numpy")
 _FACTOR: Final = np.float32(0.999)
 _SUMMAND: Final = np.float32(0.001)
-_GATHER_VECTORS: Final = 1024
 _FEW: Final = 1000
 _CACHE_LINE: Final = 64
 _SECONDS_OF_THREADS: Final = 0.1
@@ -255,8 +254,7 @@ def gather_rate(n_bytes: int, seconds: float = 0.1) -> float:
     n = max(256, n_bytes // 4)
     random = np.random.default_rng(0)
     table = np.ones(n, np.float32)
-    n_vectors = min(_GATHER_VECTORS, 256)
-    indices = random.integers(0, n // 2, (n_vectors, N_LANES)).astype(np.int32)
+    indices = random.integers(0, n // 2, (256, N_LANES)).astype(np.int32)
     out = np.zeros((2, N_LANES), np.float32)
     shifts = random.integers(0, n // 2 - 1, 1 << 16)
 

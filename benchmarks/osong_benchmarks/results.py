@@ -16,7 +16,7 @@ from typing import Any
 __all__ = ["DEFAULT_OUT", "ResultFile", "processor_name", "provenance"]
 
 DEFAULT_OUT = Path("results/benchmarks")
-_PACKAGES = ("osong", "numpy", "numba", "rdkit", "vina", "meeko")
+_PACKAGES = ("osong", "numpy", "numba", "rdkit", "vina", "meeko", "rustina")
 
 
 class ResultFile:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import chain
 from typing import Any, Final
 
@@ -153,7 +154,7 @@ def section(result: DockingResult) -> Section:
 def _summary(dockings: Sequence[Docking]) -> str:
     n, n_any = len(complexes_of_all(dockings)), len({d.complex for d in dockings})
     started = sorted(d.started for d in dockings if d.started)
-    when = f", from {started[0]} to {started[-1]}" if started else ""
+    when = f", from {_minute(started[0])} to {_minute(started[-1])}" if started else ""
     text = (
         f"{n} complexes that every program docked (of {n_any}{when}), one thread, the same "
         "receptor, box and starting conformer, each docking a process of its own; compilation and "
@@ -161,6 +162,15 @@ def _summary(dockings: Sequence[Docking]) -> str:
     )
     failed = failures(dockings)
     return f"{text} {len(failed)} dockings gave no pose." if failed else text
+
+
+def _minute(started: str) -> str:
+    """Return date and time of an ISO timestamp, in minutes.
+
+    >>> _minute("2026-01-31T07:05:59+00:00")
+    '2026-01-31 07:05 UTC'
+    """
+    return f"{datetime.fromisoformat(started).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def merits(result: DockingResult) -> dict[str, Merit]:
