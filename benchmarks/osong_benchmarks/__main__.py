@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -32,7 +33,11 @@ def main(argv: list[str] | None = None) -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, (module, text) in _COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("--data", type=Path, default=Path("../shared/data"))
+        command.add_argument(
+            "--data",
+            type=Path,
+            default=Path(os.environ.get("OSONG_BENCH_DATA") or "../shared/data"),
+        )
         command.add_argument("--out", type=Path, default=DEFAULT_OUT, help="folder of the results")
         command.add_argument(
             "--write", action="store_true", help="write the tables into README.md and docs"

@@ -121,7 +121,7 @@ def main(args: argparse.Namespace) -> None:
     _write_figure(run, watched.with_suffix(".svg"))
     if args.write:
         flags = ["--prepare-only"] if args.prepare_only else []
-        command = ["memory", "--data", "../shared/data", "--n", str(args.n), *flags]
+        command = ["memory", "--data", str(args.data), "--n", str(args.n), *flags]
         write_table(Path("docs/accuracy.md"), "memory", table, provenance(command))
 
 

@@ -65,7 +65,7 @@ def main(args: argparse.Namespace) -> None:
     table = summary(results.rows())
     print(table)
     if args.write:
-        command = ["nasty", "--data", "../shared/data", *(["--dock"] if args.dock else [])]
+        command = ["nasty", "--data", str(args.data), *(["--dock"] if args.dock else [])]
         write_table(Path("docs/accuracy.md"), "nasty", table, provenance(command))
 
 

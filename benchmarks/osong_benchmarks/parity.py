@@ -62,7 +62,7 @@ def main(args: argparse.Namespace) -> None:
         table, outliers = summary(results.rows())
         print(table, outliers, sep="\n\n")
         if args.write:
-            note = provenance(["parity", "--data", "../shared/data"])
+            note = provenance(["parity", "--data", str(args.data)])
             write_table(Path("README.md"), "scoring", table, note)
             write_table(Path("docs/accuracy.md"), "parity", f"{table}\n\n{outliers}", note)
 

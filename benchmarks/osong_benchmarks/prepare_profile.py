@@ -56,7 +56,7 @@ def main(args: argparse.Namespace) -> None:
     table = summary(result)
     print(table)
     if args.write:
-        command = ["prepare", "--data", "../shared/data", "--n", str(args.n)]
+        command = ["prepare", "--data", str(args.data), "--n", str(args.n)]
         write_table(Path("docs/ligands.md"), "prepare", table, provenance(command))
 
 

@@ -59,7 +59,7 @@ def write_summary(dockings: Sequence[Docking], args: argparse.Namespace) -> None
 
 
 def _command(args: argparse.Namespace) -> list[str]:
-    words = ["redock", "--data", "../shared/data", "--peers", *args.peers, "--n", str(args.n)]
+    words = ["redock", "--data", str(args.data), "--peers", *args.peers, "--n", str(args.n)]
     return [*words, "--programs", *args.programs] if args.programs else words
 
 

@@ -155,7 +155,7 @@ def main(args: argparse.Namespace) -> None:
     text = summary(times, campaign, peers)
     print(text)
     if args.write:
-        command = ["screen", "--data", "../shared/data", "--n", str(args.n), "--effort",
+        command = ["screen", "--data", str(args.data), "--n", str(args.n), "--effort",
                    args.effort]  # fmt: skip
         write_table(Path("docs/performance.md"), "screen", text, provenance(command))
 

@@ -41,7 +41,7 @@ from osong_benchmarks.results import DEFAULT_OUT, processor_name
 from osong_kernels.compile import sources_hash
 
 __all__ = [
-    "DEFAULT_DATA",
+    "DATA_VARIABLE",
     "PEERS",
     "Finished",
     "Listener",
@@ -52,8 +52,9 @@ __all__ = [
     "write_page",
 ]
 
-DEFAULT_DATA: Final = Path("../shared/data")
-"""Where the shared complexes lie beside a checkout; taken if it is there."""
+DATA_VARIABLE: Final = "OSONG_BENCH_DATA"
+"""Environment variable with the folder of complexes and libraries, for runs without ``--data``."""
+_BESIDE_CHECKOUT: Final = Path("../shared/data")
 PEERS: Final = ("vina", "rustina")
 _UNFINISHED: Final = "unfinished"
 _PACKAGES: Final = ("osong", "osong_workflows", "osong_benchmarks")
@@ -130,7 +131,8 @@ def measure(
     peers
         Programs to measure beside Osong; one that is not installed becomes a gap.
     data
-        Folder of complexes and libraries; `DEFAULT_DATA` if not given and there.
+        Folder of complexes and libraries; that of `DATA_VARIABLE`, or ``../shared/data``
+        beside a checkout, if not given.
     out
         Folder of the files.
     cores
@@ -161,7 +163,7 @@ def measure(
         started=started,
         osong_version=str(osong.__version__),
         machine=processor_name(),
-        command=_command(settings, parts, peers),
+        command=_command(settings, data, parts, peers),
         size=size,
         cores=settings.cores,
         seed=seed,
@@ -219,11 +221,20 @@ def _installed_peers(peers: Sequence[str]) -> tuple[tuple[str, ...], tuple[Gap, 
 
 
 def _data_folder(data: Path | None) -> Path | None:
-    if data is None:
-        return DEFAULT_DATA if DEFAULT_DATA.is_dir() else None
-    if not data.is_dir():
-        raise InputError(f"--data {data}: there is no such folder; leave it out to go without")
-    return data
+    named = os.environ.get(DATA_VARIABLE)
+    if data is None and not named:
+        return _beside_checkout()
+    found = Path(named or "") if data is None else data
+    if not found.is_dir():
+        said = f"{DATA_VARIABLE}={found}" if data is None else f"--data {found}"
+        raise InputError(f"{said}: there is no such folder; leave it out to go without")
+    return found
+
+
+def _beside_checkout() -> Path | None:
+    """Return the shared data beside a checkout whose root is the working folder, if there."""
+    is_checkout = Path("benchmarks/osong_benchmarks").is_dir()
+    return _BESIDE_CHECKOUT if is_checkout and _BESIDE_CHECKOUT.is_dir() else None
 
 
 def _kept_or_measured(
@@ -302,11 +313,13 @@ def _library_hash() -> str:
     return digest.hexdigest()
 
 
-def _command(settings: Settings, parts: Sequence[str], peers: Sequence[str]) -> str:
+def _command(
+    settings: Settings, data: Path | None, parts: Sequence[str], peers: Sequence[str]
+) -> str:
     words = ["osong", "bench", f"--{settings.size}", "--cores", str(settings.cores)]
     words += ["--seed", str(settings.seed)]
-    if settings.data is not None:
-        words += ["--data", os.fspath(settings.data)]
+    if data is not None:
+        words += ["--data", os.fspath(data)]
     if parts:
         words += ["--parts", ",".join(parts)]
     if peers:

@@ -214,7 +214,7 @@ def test_summary_goes_between_the_markers(
     for path, names in documents.items():
         markers = (f"<!-- table: {name} -->\n<!-- end: {name} -->\n" for name in names)
         Path(path).write_text("".join(markers))
-    args = Namespace(write=True, peers=["vina", "rustina"], n=62, programs=[])
+    args = Namespace(write=True, data="FOLDER", peers=["vina", "rustina"], n=62, programs=[])
     write_summary([*DOCKINGS, FAILED], args)
     assert "| rustina vinardo |" in Path("docs/performance.md").read_text()
     assert "- d vina 8: more than 3600 s" in Path("docs/accuracy.md").read_text()

@@ -205,3 +205,22 @@ def test_in_a_checkout_the_suite_runs_without_the_command(
         main(["compare", "--help"])
     assert done.value.code == 0
     assert "osong bench compare" in capsys.readouterr().out
+
+
+def test_data_come_from_the_variable_or_from_beside_a_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout = tmp_path / "checkout"
+    (tmp_path / "shared/data").mkdir(parents=True)
+    checkout.mkdir()
+    monkeypatch.chdir(checkout)
+    monkeypatch.delenv(suite.DATA_VARIABLE, raising=False)
+    assert suite._data_folder(None) is None
+    (checkout / "benchmarks/osong_benchmarks").mkdir(parents=True)
+    assert suite._data_folder(None) == Path("../shared/data")
+    monkeypatch.setenv(suite.DATA_VARIABLE, str(tmp_path))
+    assert suite._data_folder(None) == tmp_path
+    assert suite._data_folder(checkout) == checkout
+    monkeypatch.setenv(suite.DATA_VARIABLE, str(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match=r"OSONG_BENCH_DATA=.*nowhere"):
+        suite._data_folder(None)

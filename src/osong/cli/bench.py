@@ -54,7 +54,7 @@ def bench(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Complexes and libraries; ../shared/data by default, if it is there.",
+            help="Folder of complexes and libraries; $OSONG_BENCH_DATA by default.",
         ),
     ] = None,
     out: Annotated[
@@ -70,7 +70,7 @@ def bench(
 
     `osong bench --quick`
 
-    `osong bench --full --peers vina,rustina --data ../shared/data`
+    `osong bench --full --peers vina,rustina --data FOLDER`
 
     `osong bench compare old.json new.json --fail-on-regression`
     """
