@@ -222,7 +222,7 @@ class Watch:
         """
         self._stop.set()
         with self._pool:
-            failure = self._looking and self._looking.exception()
+            failure = self._looking.exception() if self._looking is not None else None
         if failure is None or any(error):
             return
         if isinstance(failure, psutil.Error):
