@@ -38,7 +38,7 @@ def test_a_document_without_markers_is_left_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "names"),
     [
-        ("README.md", ["scoring", "redock", "speed"]),
+        ("README.md", ["scoring", "pareto"]),
         ("docs/performance.md", ["pareto", "screen", "bench-kernels", "bench-hardware"]),
         ("docs/accuracy.md", ["parity", "redock", "speed", "complexes", "nasty", "memory"]),
     ],
