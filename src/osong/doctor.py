@@ -39,6 +39,7 @@ _REQUIRED: Final = (
     "loguru",
     "zstandard",
     "psutil",
+    "threadpoolctl",
 )
 _OPTIONAL: Final = (
     ("pdbfixer", "pdbfixer", "receptor", "missing atoms of raw crystal structures"),

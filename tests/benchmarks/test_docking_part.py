@@ -125,7 +125,7 @@ def test_a_stage_whose_function_moved_is_unknown_and_the_others_are_timed() -> N
 
 def test_peers_without_a_molecule_to_dock_say_so(tmp_path: Path) -> None:
     library = tmp_path / "library.smi"
-    library.write_text("no-smiles\tx\n")
+    library.write_text("Cl[Pt]Cl\tplatinum\n")
     target: Any = SimpleNamespace(to_pdbqt=lambda path: None)
     (screened,) = screen_first(target, library, 3, ["vina 1"], tmp_path, lambda line: None)
     assert screened.n == 0
