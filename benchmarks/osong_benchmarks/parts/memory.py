@@ -27,8 +27,8 @@ from osong_benchmarks.scaling_child import workers
 
 __all__ = ["MemoryResult", "merits", "run", "section"]
 
-_N_PREPARED: Final[dict[Size, int]] = {"smallest": 50, "quick": 400, "full": 20_000}
-_N_DOCKED: Final[dict[Size, int]] = {"smallest": 0, "quick": 40, "full": 1_000}
+_N_PREPARED: Final[dict[Size, int]] = {"smallest": 50, "quick": 150, "full": 20_000}
+_N_DOCKED: Final[dict[Size, int]] = {"smallest": 0, "quick": 20, "full": 1_000}
 _EVERY_S: Final[dict[Size, float]] = {"smallest": 0.05, "quick": 0.2, "full": 2.0}
 _LIBRARY: Final = "moses_100k.smi.gz"
 _EDGE: Final = 14.0
