@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from osong.ligands import LigandOptions
     from osong.receptor import Target
 
-__all__ = ["Campaign", "open_campaign", "prepare_library", "screen"]
+__all__ = ["Campaign", "open_campaign", "prepare_library", "screen", "workflows"]
 
 
 @runtime_checkable
@@ -147,7 +147,7 @@ def screen(
     ResourceError
         Memory or disk does not suffice; what is finished stays.
     """
-    campaign: Campaign = _workflows().screen(
+    campaign: Campaign = workflows().screen(
         target,
         library,
         out=out,
@@ -165,7 +165,7 @@ def screen(
 
 def open_campaign(folder: str | os.PathLike[str]) -> Campaign:
     """Open a campaign folder, finished or not; nothing runs and nothing is written."""
-    campaign: Campaign = _workflows().open_campaign(folder)
+    campaign: Campaign = workflows().open_campaign(folder)
     return campaign
 
 
@@ -207,14 +207,20 @@ def prepare_library(
     ResourceError
         The disk is full; whole shards stay.
     """
-    prepared: PreparedLibrary = _workflows().prepare_library(
+    prepared: PreparedLibrary = workflows().prepare_library(
         library, out, options=options, workers=workers, **more
     )
     return prepared
 
 
-def _workflows() -> Any:
-    """Return the module that runs campaigns."""
+def workflows() -> Any:
+    """Return the module that runs campaigns (its functions are those of ``osong_workflows.api``).
+
+    Raises
+    ------
+    CampaignError
+        None is installed.
+    """
     found = list(entry_points(group="osong.workflows", name="campaigns"))
     if not found:
         raise CampaignError(
