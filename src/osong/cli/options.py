@@ -1,6 +1,6 @@
 """The options that commands share: what to dock to, how ligands are made ready, how to search."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -9,7 +9,6 @@ import typer
 from osong.errors import InputError
 
 if TYPE_CHECKING:
-    from osong.box import Box
     from osong.ligands import LigandOptions
     from osong.receptor import Target
 
@@ -147,78 +146,28 @@ class TargetChoice:
 
     def load(self) -> "Target":
         """Return the target that the options describe."""
-        from osong.receptor import Target
-        from osong.receptor.archive import is_archive
+        from osong.receptor.choose import TargetRequest, choose_target
 
-        if self.target is not None:
-            if self.receptor is not None:
-                raise InputError("give either --receptor FILE or --target NAME, not both")
-            self._refuse_changes(self.target)
-            return self._with_box(Target.named(self.target))
-        if self.receptor is None:
-            raise InputError(
-                "nothing to dock to: give --receptor FILE (with --ligand-box, --residues or "
-                "--center and --size), or --target NAME"
-            )
-        if not self.receptor.is_file():
-            raise InputError(f"{self.receptor}: there is no such file; check --receptor")
-        if ".pdbqt" in (suffix.lower() for suffix in self.receptor.suffixes):
-            self._refuse_changes(str(self.receptor))
-        if is_archive(self.receptor):
-            self._refuse_changes(str(self.receptor))
-            return self._with_box(Target.load(self.receptor))
-        return Target.from_file(
-            self.receptor,
-            box=self._given_box(),
-            ligand=self.ligand_box,
-            residues=_words(self.residues) or None,
+        request = TargetRequest(
+            receptor=self.receptor,
+            name=self.target,
+            ligand_box=self.ligand_box,
+            residues=tuple(_words(self.residues)),
             padding=self.padding,
+            center=self.center,
+            size=self.size,
             ph=self.receptor_ph,
             keep_waters=self.keep_waters,
             hydrogens=self.hydrogens,
-            keep=_words(self.keep),
-            remove=_words(self.remove),
+            keep=tuple(_words(self.keep)),
+            remove=tuple(_words(self.remove)),
         )
+        return choose_target(request, _option)
 
-    def _refuse_changes(self, receptor: str) -> None:
-        """Refuse to change a receptor that is taken as it is, rather than not do it."""
-        if self.hydrogens != "auto" or self.keep or self.remove:
-            raise InputError(
-                f"{receptor}: is ready and taken as it is; --hydrogens, --keep and --remove need "
-                "the structure itself as --receptor FILE (PDB or mmCIF)"
-            )
 
-    def _given_box(self) -> "Box | None":
-        from osong.box import Box
-
-        if self.center is None and self.size is None:
-            return None
-        if self.center is None or self.size is None:
-            missing = "--center X Y Z" if self.center is None else "--size A B C"
-            raise InputError(f"a box needs both centre and size: add {missing}")
-        return Box(center=self.center, size=self.size)
-
-    def _with_box(self, target: "Target") -> "Target":
-        """Return a target that has a box already, with another one where one was asked for."""
-        from osong.box import Box
-
-        box = self._given_box()
-        asked = [box is not None, self.ligand_box is not None, self.residues is not None]
-        if sum(asked) > 1:
-            raise InputError("give one box: --ligand-box, --residues, or --center and --size")
-        if self.ligand_box is not None:
-            if not Path(self.ligand_box).is_file():
-                raise InputError(
-                    f"--ligand-box {self.ligand_box}: there is no such file, and a prepared "
-                    "receptor holds no ligands; give a ligand file"
-                )
-            box = Box.around(self.ligand_box, self.padding)
-        elif self.residues is not None:
-            raise InputError(
-                "--residues needs the structure itself: give it as --receptor FILE "
-                "(PDB, mmCIF or PDBQT)"
-            )
-        return target if box is None else replace(target, box=box)
+def _option(field: str) -> str:
+    """Return how the command line writes a wish."""
+    return "--target" if field == "name" else "--" + field.replace("_", "-")
 
 
 def _words(text: str | None) -> list[str]:
