@@ -55,18 +55,6 @@ def test_top_is_ranked(campaign):
     ]
 
 
-def test_top_in_bounded_memory_is_the_same(campaign, monkeypatch):
-    whole = campaign.top(5)
-    monkeypatch.setattr(merge, "_CUT_ROWS", 6)
-    assert campaign.top(5).equals(whole)
-
-
-def test_ties_go_by_name():
-    energies = {"energy": [-1.0, -2.0, -1.0], "name": ["b", "c", "a"], "index": [0, 1, 2]}
-    best = merge._best(merge.pa.table(energies), 3)
-    assert best["name"].to_pylist() == ["c", "a", "b"]
-
-
 def test_ledger_adds_up(campaign):
     ledger = campaign.ledger().to_pandas()
     assert len(ledger) == N

@@ -7,8 +7,6 @@ import time
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from osong.errors import CampaignError, InputError, MissingExtraError
 from osong.machine import usable_cores
 from osong_workflows.create import finish_planning
@@ -20,7 +18,7 @@ from osong_workflows.events import (
     PartSetAside,
     Publisher,
 )
-from osong_workflows.export import write_hits, write_sdf
+from osong_workflows.export import hit_frame, write_hits, write_sdf
 from osong_workflows.folder import CampaignFolder
 from osong_workflows.memory import affordable_workers, share_of_memory
 from osong_workflows.merge import best_molecules, find_by_name, ledger_table, pose_rows
@@ -214,14 +212,7 @@ class Campaign:
         n_heavy, smiles (of the state that docked best), n_variants, index (position in the
         library), source.
         """
-        if n is not None and n < 1:
-            raise InputError(f"n must be at least 1, got {n}")
-        table = best_molecules(self._parts().values(), n)
-        frame = table.drop(["format", "input"]).to_pandas()
-        frame.insert(0, "rank", np.arange(1, len(frame) + 1))
-        frame.insert(3, "ligand_efficiency", frame["energy"] / frame["n_heavy"])
-        columns = ["rank", "name", "energy", "ligand_efficiency", "n_heavy", "smiles"]
-        return frame[[*columns, "n_variants", "index", "source"]]
+        return hit_frame(self._best(n))
 
     def hits(self, n: int = 20) -> HitTable:
         """Return the best molecules as a table that shows structures in Jupyter."""
@@ -275,20 +266,21 @@ class Campaign:
         n_poses
             How many poses of each.
         """
-        best = best_molecules(self._parts().values(), n)["index"].to_pylist()
-        return write_sdf(path, best, self._parts(), self.plan.chunk_size, n_poses)
+        parts, size = self._parts(), self.plan.chunk_size
+        best = self._best(n)["index"].to_numpy()
+        return write_sdf(path, best, lambda index: parts.get(index // size), n_poses)
 
     def to_csv(self, path: str | os.PathLike[str], n: int | None = None) -> int:
         """Write the hit table as CSV; return its rows. ``n`` as for :meth:`to_sdf`."""
-        return write_hits(path, self.top(n), "csv")
+        return write_hits(path, self._best(n), "csv")
 
     def to_parquet(self, path: str | os.PathLike[str], n: int | None = None) -> int:
         """Write the hit table as Parquet; return its rows. ``n`` as for :meth:`to_sdf`."""
-        return write_hits(path, self.top(n), "parquet")
+        return write_hits(path, self._best(n), "parquet")
 
     def to_smiles(self, path: str | os.PathLike[str], n: int | None = None) -> int:
         """Write SMILES and names, best first; return how many. ``n`` as for :meth:`to_sdf`."""
-        return write_hits(path, self.top(n), "smiles")
+        return write_hits(path, self._best(n), "smiles")
 
     def to_polars(self) -> Any:
         """Return the ledger as a polars DataFrame."""
@@ -318,6 +310,12 @@ class Campaign:
         from html import escape
 
         return f"<p>{escape(str(self.status()))}</p>" + self.hits(10)._repr_html_()
+
+    def _best(self, n: int | None) -> pa.Table:
+        """Return the best molecules as an Arrow table."""
+        if n is not None and n < 1:
+            raise InputError(f"n must be at least 1, got {n}")
+        return best_molecules(self._parts().values(), n)
 
     def _parts(self) -> dict[int, Path]:
         return find_parts(self._folder, self.plan)

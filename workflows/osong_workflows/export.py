@@ -3,28 +3,53 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
-from collections import defaultdict
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from osong.library import write_sdf as osong_write_sdf
+from osong.errors import CampaignError
+from osong.library import sdf_text, write_sdf_records
 from osong.pose_molecules import pose_molecule
 from osong_workflows.folder import full_disk
 from osong_workflows.merge import pose_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import IO
 
+    import numpy.typing as npt
     import pandas as pd
 
-__all__ = ["row_molecules", "write_hits", "write_sdf"]
+__all__ = ["hit_frame", "row_molecules", "write_hits", "write_sdf"]
 
-_SLICE: Final = 10_000
-"""Molecules whose poses are in memory at a time: some 100 MB."""
+_SLICE: Final = 50_000
+"""Rows of a hit table that are turned into pandas' objects at a time: some 30 MB."""
+_IN_MEMORY: Final = 64 * 2**20
+"""Bytes of poses gathered in memory before they go to a temporary file."""
+
+
+def hit_frame(best: pa.Table, first_rank: int = 1) -> pd.DataFrame:
+    """Return the best molecules as a table for people.
+
+    Parameters
+    ----------
+    best
+        What ``osong_workflows.merge.best_molecules`` gave, or a slice of it.
+    first_rank
+        Rank of the first row.
+    """
+    frame = best.to_pandas()
+    frame.insert(0, "rank", np.arange(first_rank, first_rank + len(frame)))
+    frame.insert(3, "ligand_efficiency", frame["energy"] / frame["n_heavy"])
+    columns = ["rank", "name", "energy", "ligand_efficiency", "n_heavy", "smiles"]
+    return frame[[*columns, "n_variants", "index", "source"]]
 
 
 def row_molecules(row: Mapping[str, Any], n_poses: int | None = None) -> list[Any]:
@@ -59,8 +84,7 @@ def row_molecules(row: Mapping[str, Any], n_poses: int | None = None) -> list[An
 def write_sdf(
     path: str | os.PathLike[str],
     indices: Sequence[int],
-    parts: Mapping[int, Path],
-    chunk_size: int,
+    locate: Callable[[int], Path | None],
     n_poses: int,
 ) -> int:
     """Write poses of molecules in the order given; return how many molecules.
@@ -68,58 +92,100 @@ def write_sdf(
     Parameters
     ----------
     indices
-        The molecules' positions in the library.
-    parts
-        The part of each chunk.
-    chunk_size
-        Molecules in a chunk, the last excepted.
+        The molecules' positions in the library; each once.
+    locate
+        Returns the part that holds a molecule, or None.
     n_poses
         Poses of each molecule.
+
+    Notes
+    -----
+    Each part is read once, in the library's order, whatever the order asked for: the best million
+    of a billion molecules are spread over all parts. The poses lie in a temporary file beside
+    ``path`` meanwhile, unless they are few; memory is that of one row group.
     """
-    osong_write_sdf(_molecules(indices, parts, chunk_size, n_poses), Path(path))
-    return len(indices)
-
-
-def _molecules(
-    indices: Sequence[int], parts: Mapping[int, Path], chunk_size: int, n_poses: int
-) -> Iterator[Any]:
-    """Yield poses in the order of the indices."""
-    for begin in range(0, len(indices), _SLICE):
-        some = indices[begin : begin + _SLICE]
-        rows = _rows(some, parts, chunk_size)
-        for index in some:
-            yield from row_molecules(rows[index], n_poses)
+    wanted = np.asarray(indices, dtype=np.int64)
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(Path(path).parent)) as spill:
+        write_sdf_records(_texts_in_order(spill, wanted, locate, n_poses), Path(path))
+    return len(wanted)
 
 
 def write_hits(
-    path: str | os.PathLike[str], hits: pd.DataFrame, kind: Literal["csv", "parquet", "smiles"]
+    path: str | os.PathLike[str], best: pa.Table, kind: Literal["csv", "parquet", "smiles"]
 ) -> int:
-    """Write a hit table; return its rows."""
+    """Write a hit table; return its rows.
+
+    Parameters
+    ----------
+    best
+        What ``osong_workflows.merge.best_molecules`` gave.
+    """
+    write = {"csv": _write_csv, "parquet": _write_parquet, "smiles": _write_smiles}[kind]
     with _whole(Path(path)) as temporary:
-        if kind == "csv":
-            hits.to_csv(temporary, index=False, float_format="%.6g")
-        elif kind == "parquet":
-            hits.to_parquet(temporary, index=False)
-        else:
-            with temporary.open("w", encoding="utf-8") as file:
-                for smiles, name in zip(hits["smiles"], hits["name"], strict=True):
-                    # A quoted cell of a table may hold a tab or a line's end.
-                    file.write(f"{smiles}\t{' '.join(name.split())}\n")
-    return len(hits)
+        write(temporary, best)
+    return len(best)
+
+
+def _write_csv(path: Path, best: pa.Table) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        for first, frame in _frames(best):
+            frame.to_csv(file, index=False, header=first == 0, float_format="%.6g")
+
+
+def _write_parquet(path: Path, best: pa.Table) -> None:
+    schema = pa.Schema.from_pandas(hit_frame(best.slice(0, 0)), preserve_index=False)
+    with pq.ParquetWriter(path, schema) as writer:
+        for _, frame in _frames(best):
+            writer.write_table(pa.Table.from_pandas(frame, schema, preserve_index=False))
+
+
+def _write_smiles(path: Path, best: pa.Table) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        for _, frame in _frames(best):
+            for smiles, name in zip(frame["smiles"], frame["name"], strict=True):
+                # A quoted cell of a table may hold a tab or a line's end.
+                file.write(f"{smiles}\t{' '.join(name.split())}\n")
+
+
+def _frames(best: pa.Table) -> Iterator[tuple[int, pd.DataFrame]]:
+    """Yield the hit table in slices, each with its first row's number; one where it is empty."""
+    for first in range(0, max(len(best), 1), _SLICE):
+        yield first, hit_frame(best.slice(first, _SLICE), first + 1)
+
+
+def _texts_in_order(
+    spill: IO[bytes],
+    indices: npt.NDArray[np.int64],
+    locate: Callable[[int], Path | None],
+    n_poses: int,
+) -> Iterator[str]:
+    """Write every molecule's poses to a file in the library's order; yield them in that of ranks.
+
+    Parameters
+    ----------
+    spill
+        An empty file.
+    """
+    order = np.argsort(indices)
+    begin, n_bytes = np.zeros((2, len(indices)), dtype=np.int64)
+    for rank, row in zip(order, _rows(indices[order], locate, n_poses), strict=True):
+        text = "".join(map(sdf_text, row_molecules(row, n_poses))).encode()
+        begin[rank], n_bytes[rank] = spill.tell(), len(text)
+        spill.write(text)
+    for position, length in zip(begin, n_bytes, strict=True):
+        spill.seek(position)
+        yield spill.read(length).decode()
 
 
 def _rows(
-    indices: Sequence[int], parts: Mapping[int, Path], chunk_size: int
-) -> dict[int, dict[str, Any]]:
-    """Return rows by index, reading each part once."""
-    by_chunk: defaultdict[int, list[int]] = defaultdict(list)
-    for index in indices:
-        by_chunk[index // chunk_size].append(index)
-    return {
-        row["index"]: row
-        for chunk, wanted in by_chunk.items()
-        for row in pose_rows(parts[chunk], wanted)
-    }
+    indices: npt.NDArray[np.int64], locate: Callable[[int], Path | None], n_poses: int
+) -> Iterator[dict[str, Any]]:
+    """Yield rows of ascending indices, reading each part once."""
+    for part, group in itertools.groupby(map(int, indices), key=locate):
+        wanted = list(group)
+        if part is None:
+            raise CampaignError(f"molecule {wanted[0]} is not docked; run: osong resume")
+        yield from pose_rows(part, wanted, n_poses)
 
 
 @contextlib.contextmanager

@@ -1,110 +1,185 @@
-"""From parts to results: the ledger, the best molecules, poses."""
+"""From parts to the best molecules and their poses, in memory that no campaign's size moves."""
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from osong.errors import CampaignError
-from osong_workflows.parts import LEDGER_COLUMNS, PART_SCHEMA
+from osong_workflows.ledger import LedgerCounts, check_ledger, iter_ledger, ledger_table
+from osong_workflows.part_files import groups_that_may, opened_part, read_groups, runs_of_groups
+from osong_workflows.parts import PART_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["best_molecules", "find_by_name", "ledger_table", "pose_rows"]
+    import numpy.typing as npt
+    import pyarrow.parquet as pq
 
-_RANKED_COLUMNS: Final = (
-    "index",
-    "name",
-    "energy",
-    "smiles",
-    "n_heavy",
-    "n_variants",
-    "source",
-    "format",
-    "input",
-)
+__all__ = [
+    "LedgerCounts",
+    "best_molecules",
+    "check_ledger",
+    "find_by_name",
+    "iter_ledger",
+    "ledger_table",
+    "pose_rows",
+]
+
+_RANKED_COLUMNS: Final = ("index", "name", "energy", "smiles", "n_heavy", "n_variants", "source")
 _ORDER: Final = [("energy", "ascending"), ("name", "ascending"), ("index", "ascending")]
 """Ties in energy go by name, so that the order of the library does not decide."""
-_CUT_ROWS: Final = 20_000
-"""Rows gathered before all but the best are let go; about ten megabytes."""
-
-
-def ledger_table(parts: Iterable[Path]) -> pa.Table:
-    """Return one row for every molecule of the parts, in the library's order, without poses.
-
-    Raises
-    ------
-    CampaignError
-        A molecule is there twice, or rows are neither ok nor failed.
-    """
-    tables = [_read(part, LEDGER_COLUMNS) for part in parts]
-    schema = pa.schema([PART_SCHEMA.field(name) for name in LEDGER_COLUMNS])
-    table = pa.concat_tables(tables).sort_by("index") if tables else schema.empty_table()
-    counts = Counter(table["status"].to_pylist())
-    n_different = pc.count_distinct(table["index"]).as_py()
-    if not counts["ok"] + counts["failed"] == n_different == len(table):
-        raise CampaignError(
-            f"{len(table)} rows for {n_different} molecules, {counts['ok']} ok and "
-            f"{counts['failed']} failed: the parts do not add up; run: osong resume"
-        )
-    return table
+_SPARE_ROWS: Final = 20_000
+"""At least so many rows are gathered beyond those wanted before the worst are let go."""
+_LOOSE_ROWS: Final = 10_000
+"""Rows in small pieces before they are joined: of a billion molecules come a hundred thousand
+pieces of some ten rows, each with buffers of its own."""
 
 
 def best_molecules(parts: Iterable[Path], n: int | None) -> pa.Table:
     """Return the ``n`` molecules of lowest energy, best first; None: all that docked.
 
-    Memory is that of one part and twice ``n`` rows.
+    Neither the order of the parts nor how molecules are spread over them changes the result.
+
+    Notes
+    -----
+    In memory are at most 1.25 ``n`` rows (or ``n`` and 20,000) and those read with one call. A row
+    group is passed over where its statistics tell that none of its energies is low enough; where
+    they do not, its energies are read first, and more only where one of them is.
     """
-    gathered = pa.schema([PART_SCHEMA.field(name) for name in _RANKED_COLUMNS]).empty_table()
+    best = _Best(n)
     for part in parts:
-        table = _read(part, _RANKED_COLUMNS)
-        gathered = pa.concat_tables([gathered, table.filter(pc.is_valid(table["energy"]))])
-        if n is not None and len(gathered) > max(_CUT_ROWS, 2 * n):
-            gathered = _best(gathered, n)
-    return _best(gathered, n)
+        with opened_part(part) as file:
+            low = groups_that_may(file, "energy", lambda least, _: bool(least <= best.cut))
+            for groups in runs_of_groups(file, low):
+                _gather(file, groups, best)
+    return best.table()
 
 
 def find_by_name(parts: Iterable[Path], name: str) -> list[int]:
     """Return the numbers of the molecules of that name; names may repeat."""
     found: list[int] = []
     for part in parts:
-        table = _read(part, ("index", "name"))
-        found += table.filter(pc.equal(table["name"], name))["index"].to_pylist()
+        with opened_part(part) as file:
+            may = groups_that_may(file, "name", lambda least, most: bool(least <= name <= most))
+            for groups in runs_of_groups(file, may):
+                table = read_groups(file, groups, ("index", "name"))
+                found += table.filter(pc.equal(table["name"], name))["index"].to_pylist()
     return sorted(found)
 
 
-def pose_rows(part: Path, indices: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """Yield whole rows, poses included, of some molecules of a part.
+def pose_rows(
+    part: Path, indices: Sequence[int], n_poses: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield whole rows, poses included, of some molecules of a part, in its order.
 
-    Row groups without any of them are not read.
+    Only row groups that hold one of them are read.
+
+    Parameters
+    ----------
+    n_poses
+        How many poses of each, best first; None: all.
     """
-    wanted = pa.array(indices, pa.int64())
-    with pq.ParquetFile(part) as file:
-        for group in range(file.num_row_groups):
-            numbers = file.read_row_group(group, columns=["index"], use_threads=False)["index"]
-            mask = pc.is_in(numbers, value_set=wanted)
+    wanted = np.unique(np.asarray(indices, dtype=np.int64))
+
+    def holds_one(least: int, most: int) -> bool:
+        return bool(np.searchsorted(wanted, least) < np.searchsorted(wanted, most, "right"))
+
+    values = pa.array(wanted)
+    with opened_part(part) as file:
+        for group in groups_that_may(file, "index", holds_one):
+            mask = pc.is_in(read_groups(file, [group], ["index"])["index"], value_set=values)
             if pc.any(mask).as_py():
-                yield from file.read_row_group(group, use_threads=False).filter(mask).to_pylist()
+                table = read_groups(file, [group], PART_SCHEMA.names).filter(mask)
+                yield from _first_poses(table, n_poses).to_pylist()
 
 
-def _best(table: pa.Table, n: int | None) -> pa.Table:
-    table = table.sort_by(_ORDER)
-    return table if n is None else table.slice(0, n)
+class _Best:
+    """The best rows of those seen so far.
+
+    Attributes
+    ----------
+    cut
+        Energy in kcal/mol; a row above it is not among the best.
+    """
+
+    def __init__(self, n: int | None) -> None:
+        self._n = n
+        self._most = np.inf if n is None else n + max(_SPARE_ROWS, n // 4)
+        self._schema = pa.schema([PART_SCHEMA.field(name) for name in _RANKED_COLUMNS])
+        self._kept = self._schema.empty_table()
+        self._loose: list[pa.Table] = []
+        self._n_loose = 0
+        self.cut = np.inf
+
+    def add(self, rows: pa.Table) -> None:
+        """Take rows at or below the cut."""
+        self._loose.append(rows)
+        self._n_loose += len(rows)
+        if self._n_loose >= _LOOSE_ROWS:
+            self._join()
+        if len(self._kept) > self._most:
+            self._drop_worst()
+
+    def table(self) -> pa.Table:
+        """Return the best rows, best first."""
+        self._join()
+        if self._n is not None and len(self._kept) > self._n:
+            self._drop_worst()
+        return self._kept.sort_by(_ORDER)
+
+    def _join(self) -> None:
+        """Put the loose rows to those kept, in one piece."""
+        joined = pa.concat_tables([self._schema.empty_table(), *self._loose]).combine_chunks()
+        self._kept = pa.concat_tables([self._kept, joined])
+        self._loose, self._n_loose = [], 0
+
+    def _drop_worst(self) -> None:
+        """Keep the best ``n`` rows, and lower the cut to the last of them."""
+        assert self._n is not None  # else there is no limit to exceed
+        is_best, self.cut = _select(self._kept, self._n)
+        mask = pa.array(is_best)
+        columns = dict(zip(_RANKED_COLUMNS, self._kept.columns, strict=True))
+        self._kept = self._schema.empty_table()
+        for name in _RANKED_COLUMNS:
+            # One column after the other, so that no second copy of everything is in memory.
+            column = pa.table({name: columns.pop(name)})
+            columns[name] = column.filter(mask).combine_chunks()[name]
+        self._kept = pa.table(columns, schema=self._schema)
 
 
-def _read(part: Path, columns: Sequence[str]) -> pa.Table:
-    """Return some columns of a part."""
-    try:
-        # Not read_table, which would make folders named key=value into columns.
-        with pq.ParquetFile(part) as file:
-            return file.read(columns=list(columns), use_threads=False)
-    except (OSError, pa.ArrowException) as error:
-        raise CampaignError(
-            f"{part}: the part is damaged ({error}); run: osong resume {part.parent.parent}"
-        ) from error
+def _gather(file: pq.ParquetFile, groups: Sequence[int], best: _Best) -> None:
+    """Give the rows of some row groups that are at or below the cut."""
+    # Molecules without energy become NaN, which is at or below nothing.
+    energy = read_groups(file, groups, ["energy"])["energy"].to_numpy()
+    is_low = energy <= best.cut
+    n_rows = [file.metadata.row_group(group).num_rows for group in groups]
+    per_group = np.split(is_low, np.cumsum(n_rows)[:-1])
+    hit = [i for i, mask in enumerate(per_group) if mask.any()]
+    if hit:
+        rows = read_groups(file, [groups[i] for i in hit], _RANKED_COLUMNS)
+        mask = np.concatenate([per_group[i] for i in hit])
+        best.add(rows.filter(pa.array(mask)))
+
+
+def _select(table: pa.Table, n: int) -> tuple[npt.NDArray[np.bool_], float]:
+    """Return which rows are the best ``n``, in ``_ORDER``, and the energy of the last of them."""
+    energy = table["energy"].to_numpy()
+    cut = float(np.partition(energy, n - 1)[n - 1])
+    is_best = energy < cut
+    (tied,) = np.nonzero(energy == cut)
+    among = table.select(["name", "index"]).take(pa.array(tied))
+    in_order = pc.sort_indices(among, _ORDER[1:]).to_numpy()
+    is_best[tied[in_order[: n - np.count_nonzero(is_best)]]] = True
+    return is_best, cut
+
+
+def _first_poses(table: pa.Table, n_poses: int | None) -> pa.Table:
+    """Return rows with their first poses only."""
+    if n_poses is None:
+        return table
+    poses = pc.list_slice(table["poses"], 0, n_poses, return_fixed_size_list=False)
+    return table.set_column(table.schema.get_field_index("poses"), "poses", poses)

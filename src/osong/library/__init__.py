@@ -15,7 +15,7 @@ from osong.library.prepared_table import PreparedMolecule
 from osong.library.prepared_write import check_prepared_folder, write_prepared
 from osong.library.reader import count_records, read_records
 from osong.library.record import Record
-from osong.library.writers import sdf_text, write_sdf, write_smiles
+from osong.library.writers import sdf_text, write_sdf, write_sdf_records, write_smiles
 
 __all__ = [
     "LOCK_FILE",
@@ -33,5 +33,6 @@ __all__ = [
     "sdf_text",
     "write_prepared",
     "write_sdf",
+    "write_sdf_records",
     "write_smiles",
 ]

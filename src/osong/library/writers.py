@@ -14,7 +14,7 @@ from rdkit import Chem, rdBase
 
 from osong.errors import ResourceError
 
-__all__ = ["sdf_text", "write_sdf", "write_smiles"]
+__all__ = ["sdf_text", "write_sdf", "write_sdf_records", "write_smiles"]
 
 _V2000_MOST = 999
 
@@ -29,12 +29,17 @@ def write_sdf(mols: Iterable[Chem.Mol], path: str | Path) -> int:
     ResourceError
         Where it cannot be written.
     """
-    n_mols = 0
+    return write_sdf_records(map(sdf_text, mols), path)
+
+
+def write_sdf_records(texts: Iterable[str], path: str | Path) -> int:
+    """Write SD records as `sdf_text` makes them; return how many. Ends as for `write_sdf`."""
+    n_texts = 0
     with _written_whole(Path(path)) as file:
-        for mol in mols:
-            file.write(sdf_text(mol))
-            n_mols += 1
-    return n_mols
+        for text in texts:
+            file.write(text)
+            n_texts += 1
+    return n_texts
 
 
 def write_smiles(mols: Iterable[Chem.Mol], path: str | Path) -> int:
