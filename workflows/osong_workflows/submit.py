@@ -1,0 +1,282 @@
+"""Submitting a campaign to Slurm, submitting what is left again, and cancelling."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shlex
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from osong.errors import CampaignError, InputError
+from osong_workflows.batch import make_finish, make_pilots
+from osong_workflows.folder import CampaignFolder, full_disk
+from osong_workflows.jobs import (
+    Jobs,
+    Submission,
+    change_jobs,
+    describe_states,
+    job_states,
+    now,
+    read_jobs,
+    run_slurm,
+)
+from osong_workflows.plan import read_plan
+from osong_workflows.settings import read_settings
+from osong_workflows.sites import load_site
+from osong_workflows.status import count_status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from osong_workflows.batch import Batch
+    from osong_workflows.jobs import JobState
+    from osong_workflows.sites import Site
+    from osong_workflows.status import CampaignStatus
+
+__all__ = ["Continued", "cancel", "continue_or_give_up", "render", "submit", "submit_and_watch"]
+
+_TRIES: Final = 3
+"""Submissions in a row that may end without one molecule more."""
+_CANCEL_S: Final = 20.0
+"""How long to look whether what was cancelled came back: an element may have been about to go back
+into the queue when it was cancelled."""
+_ARRAY: Final = "ARRAY_JOB"
+"""Stands for the array's id, which Slurm gives, where nothing is submitted."""
+
+
+@dataclass(frozen=True)
+class Continued:
+    """What became of a campaign whose pilots have ended.
+
+    Attributes
+    ----------
+    message
+        One line for the log.
+    submission
+        What was submitted; None: nothing.
+    given_up
+        Whether work is left that nobody will do.
+    """
+
+    message: str
+    submission: Submission | None = None
+    given_up: bool = False
+
+
+def render(folder: str | os.PathLike[str], site: Site, nodes: int | None = None) -> list[Batch]:
+    """Return the batch scripts of a campaign and the lines that submit them; nothing is written."""
+    path = CampaignFolder.at(folder).path
+    pilots = make_pilots(path, site, nodes or site.nodes_per_pilot)
+    return [pilots, make_finish(path, site, _ARRAY)]
+
+
+def submit(
+    folder: str | os.PathLike[str], site: Site | str, nodes: int | None = None
+) -> Submission:
+    """Submit pilots for a campaign, besides any that there are, and the job that ends it.
+
+    Parameters
+    ----------
+    folder
+        The campaign folder.
+    site
+        The cluster: a profile, or its name.
+    nodes
+        In all; None: those of one pilot.
+
+    Raises
+    ------
+    CampaignError
+        The folder is not one that can be continued, or is finished; Slurm is not here, or refuses.
+    InputError
+        The site is unknown or takes no such job.
+    """
+    if isinstance(site, str):
+        site = load_site(site)
+    status = _check(folder)
+    if status.is_finished:
+        raise CampaignError(
+            f"{status.folder}: is finished, nothing is left to submit; see: osong top {folder}"
+        )
+    return _submit(status, site, nodes or site.nodes_per_pilot, "user")
+
+
+def submit_and_watch(
+    folder: str | os.PathLike[str], site: Site | str | None, nodes: int | None = None
+) -> None:
+    """Submit a campaign unless jobs of it wait or run, and watch it until it is finished."""
+    from osong_workflows.watch import watch_campaign
+
+    status = _check(folder)
+    is_queued = any(state.is_active for state in job_states(read_jobs(status.folder).submissions))
+    if not status.is_finished and not is_queued:
+        if site is None:
+            raise InputError(f"{folder}: no job of it waits or runs; say where: --site NAME")
+        submit(folder, site, nodes)
+    watch_campaign(status.folder)
+
+
+def continue_or_give_up(folder: str | os.PathLike[str]) -> Continued:
+    """Submit what is left of a campaign once more, or note why not; for the finishing job.
+
+    It is submitted again with what its jobs had: always if molecules were finished since the last
+    submission, else up to three times.
+    """
+    status = _check(folder)
+    if status.is_finished:
+        return Continued(f"{folder}: is finished")
+    jobs = read_jobs(status.folder)
+    if not jobs.submissions or jobs.given_up:
+        why = jobs.given_up or "it was not submitted from here"
+        return Continued(f"{folder}: work is left and is not submitted again: {why}", given_up=True)
+    active = [s for s in job_states(jobs.submissions) if s.is_active and s.kind == "pilot"]
+    if active:
+        return Continued(
+            f"{folder}: other pilots are at work or wait ({describe_states(active)}); the job "
+            "that comes after them sees to what is left"
+        )
+    return _submit_again(status, jobs)
+
+
+def cancel(folder: str | os.PathLike[str]) -> list[JobState]:
+    """Cancel a campaign's jobs; return those that were waiting or running. What is finished stays.
+
+    Raises
+    ------
+    CampaignError
+        Slurm is not here, or refuses.
+    """
+    path = CampaignFolder.at(folder).path
+    read_settings(CampaignFolder.at(folder).settings)
+    submissions = read_jobs(path).submissions
+    active = _active(submissions)
+    if not active:
+        return []
+    # First of all: a finishing job that runs now must not submit anything.
+    _note_given_up(path, f"cancelled at {now()}")
+    end = time.monotonic() + _CANCEL_S
+    left = active
+    while left and time.monotonic() < end:
+        # Jobs that end a campaign go first: their turn would come when the pilots are gone.
+        by_kind = sorted(left, key=lambda state: state.kind)
+        run_slurm("scancel", "--quiet", *dict.fromkeys(_number(state) for state in by_kind))
+        time.sleep(1)
+        left = _active(submissions)
+    if left:
+        raise CampaignError(
+            f"{path}: Slurm still lists {describe_states(left)}; run osong cancel again"
+        )
+    return active
+
+
+def _check(folder: str | os.PathLike[str]) -> CampaignStatus:
+    """Return a campaign's status, if this version of Osong can continue it; writes nothing."""
+    campaign = CampaignFolder.at(folder)
+    read_settings(campaign.settings)
+    return count_status(campaign, read_plan(campaign))
+
+
+def _submit(status: CampaignStatus, site: Site, nodes: int, by: str) -> Submission:
+    """Submit an array of pilots and the job that comes after them; note both."""
+    folder = status.folder
+    batch = make_pilots(folder, site, nodes)
+    with _logs(folder):
+        pilots = _sbatch(batch)
+    submission = Submission.model_validate(
+        {
+            "pilots": pilots,
+            "site": site,
+            "nodes": nodes,
+            "n_pilots": batch.n_pilots,
+            "nodes_each": batch.nodes,
+            "time": now(),
+            "n_done": status.n_ok + status.n_failed,
+            "by": by,
+        }
+    )
+    change_jobs(folder, lambda jobs: Jobs(submissions=(*jobs.submissions, submission)))
+    try:
+        finish = _sbatch(make_finish(folder, site, pilots))
+    except CampaignError:
+        run_slurm("scancel", "--quiet", pilots)
+        raise
+    whole = submission.model_copy(update={"finish": finish})
+    change_jobs(folder, lambda jobs: _replace(jobs, whole))
+    return whole
+
+
+@contextlib.contextmanager
+def _logs(folder: Path) -> Iterator[None]:
+    """Have a folder for logs before a job begins; a refused job leaves none behind."""
+    logs = folder / "logs"
+    is_new = not logs.exists()
+    with full_disk(folder):
+        logs.mkdir(exist_ok=True)
+    try:
+        yield
+    except CampaignError:
+        if is_new:
+            with contextlib.suppress(OSError):
+                logs.rmdir()
+        raise
+
+
+def _sbatch(batch: Batch) -> str:
+    """Submit a batch script; return the job's id."""
+    said = run_slurm(*batch.command, text=batch.script).strip()
+    number = said.splitlines()[-1].partition(";")[0] if said else ""
+    if not number.isdigit():
+        raise CampaignError(f"sbatch said {said!r}, which is no job id; look with: squeue --me")
+    return number
+
+
+def _replace(jobs: Jobs, whole: Submission) -> Jobs:
+    """Return the jobs with a submission that now has its finishing job."""
+    submissions = (whole if s.pilots == whole.pilots else s for s in jobs.submissions)
+    return jobs.model_copy(update={"submissions": tuple(submissions)})
+
+
+def _submit_again(status: CampaignStatus, jobs: Jobs) -> Continued:
+    """Submit what is left, or give up."""
+    folder, n_done = status.folder, status.n_ok + status.n_failed
+    me = os.environ.get("SLURM_JOB_ID", "")
+    mine = next((s for s in jobs.submissions if me and s.finish == me), jobs.submissions[-1])
+    in_vain = list(itertools.takewhile(lambda s: s.n_done >= n_done, reversed(jobs.submissions)))
+    if len(in_vain) >= _TRIES:
+        log = folder / "logs" / f"slurm-{in_vain[0].pilots}_0.out"
+        why = f"{len(in_vain)} submissions in a row finished no molecule; the last one's log: {log}"
+    else:
+        try:
+            submission = _submit(status, mine.site, mine.nodes, "finish")
+        except CampaignError as error:
+            why = f"could not be submitted again from a job: {error}"
+        else:
+            line = f"{folder}: {status.n_left:,} molecules are left; submitted again as job "
+            return Continued(line + submission.pilots, submission)
+    _note_given_up(folder, why)
+    return Continued(
+        f"{folder}: {status.n_left:,} molecules are left and nobody works at them: {why}; go on "
+        f"with: osong submit {shlex.quote(str(folder))} --site {shlex.quote(mine.site.name)}",
+        given_up=True,
+    )
+
+
+def _note_given_up(folder: Path, why: str) -> None:
+    change_jobs(folder, lambda jobs: jobs.model_copy(update={"given_up": why}))
+
+
+def _active(submissions: Sequence[Submission]) -> list[JobState]:
+    """Return the jobs that wait or run and are not about to end."""
+    states = job_states(submissions)
+    if states and all(state.state == "UNKNOWN" for state in states):
+        run_slurm("scontrol", "ping")  # raises, and says why
+    return [state for state in states if state.is_active and state.state != "COMPLETING"]
+
+
+def _number(state: JobState) -> str:
+    """Return the id of a job without its element."""
+    return state.job.partition("_")[0]
