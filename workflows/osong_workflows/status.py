@@ -1,21 +1,29 @@
-"""`CampaignStatus`: how far a campaign is."""
+"""`CampaignStatus`: how far a campaign is, counted from the footers of its files."""
 
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from osong.errors import CampaignError
+from osong_workflows.part_files import opened_part, read_groups, runs_of_groups
 from osong_workflows.parts import find_parts, part_counts
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from osong_workflows.folder import CampaignFolder
     from osong_workflows.plan import Plan
 
-__all__ = ["CampaignStatus", "count_status"]
+__all__ = ["CampaignStatus", "FailureExample", "StatusReader", "count_status"]
+
+_THREADS: Final = 8
+"""Files opened at a time: on a parallel file system each waits for an answer."""
+_ATTEMPTS: Final = 3
+"""Listings, where files vanish between a listing and their reading because they are packed."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,7 @@ class CampaignStatus:
     failures
         How many molecules failed at each stage.
     n_damaged
-        Parts that cannot be read; resume does their chunks again.
+        Files of results that cannot be read; resume does their chunks again.
     """
 
     folder: Path
@@ -48,53 +56,156 @@ class CampaignStatus:
     n_damaged: int = 0
 
     @property
+    def n_done(self) -> int:
+        """Molecules that have a row."""
+        return self.n_ok + self.n_failed
+
+    @property
     def n_left(self) -> int:
         """Molecules without a row yet."""
-        return self.n_records - self.n_ok - self.n_failed
+        return self.n_records - self.n_done
 
     @property
     def is_finished(self) -> bool:
         """Whether every molecule has its row."""
         return self.n_left == 0
 
-    def __str__(self) -> str:
-        """Return one line."""
+    @property
+    def counts(self) -> str:
+        """What became of the molecules, in one line."""
         failures = ", ".join(f"{stage} {n:,}" for stage, n in sorted(self.failures.items()))
         failed = f"{self.n_failed:,} failed" + (f" ({failures})" if failures else "")
-        line = f"{self.folder}: {self.n_ok:,} ok, {failed} of {self.n_records:,} molecules"
+        line = f"{self.n_ok:,} ok, {failed} of {self.n_records:,} molecules"
         if self.n_damaged:
             line += f"; {self.n_damaged:,} damaged parts"
-        if self.is_finished:
-            return f"{line}; finished"
-        return f"{line}; {self.n_left:,} left, continue with: osong resume {self.folder}"
+        return line + ("; finished" if self.is_finished else f"; {self.n_left:,} left")
+
+    def __str__(self) -> str:
+        """Return one line."""
+        line = f"{self.folder}: {self.counts}"
+        return line if self.is_finished else f"{line}, continue with: osong resume {self.folder}"
+
+
+@dataclass(frozen=True)
+class FailureExample:
+    """The first molecule that failed at a stage, and why."""
+
+    name: str
+    reason: str
+
+
+class StatusReader:
+    """Counts again and again, while a campaign runs; a footer is read once.
+
+    A file's name holds the checksum of its bytes, so a name that was read needs no second look.
+
+    Parameters
+    ----------
+    folder, plan
+        The campaign.
+    """
+
+    def __init__(self, folder: CampaignFolder, plan: Plan) -> None:
+        self._folder = folder
+        self._plan = plan
+        self._counts: dict[str, Counter[str]] = {}
+        self._examples: dict[tuple[str, str], FailureExample] = {}
+        self._files: dict[int, Path] = {}
+
+    def count(self) -> CampaignStatus:
+        """Count from the footers; no row is read and no checksum is made.
+
+        A file that cannot be read, or has other counts than its chunks, counts as damaged.
+        """
+        for _ in range(_ATTEMPTS):
+            self._files = find_parts(self._folder, self._plan)
+            gone = self._read_footers()
+            if not gone:
+                break
+            self._files = {i: part for i, part in self._files.items() if part not in gone}
+        n_done = n_damaged = 0
+        outcomes: Counter[str] = Counter()
+        for index, part in self._files.items():
+            counts = self._counts.get(part.name)
+            if counts is None or counts.total() != self._plan.chunks[index].n_records:
+                n_damaged += 1
+            else:
+                n_done += 1
+                outcomes += counts
+        n_ok = outcomes.pop(_OK, 0)
+        return CampaignStatus(
+            folder=self._folder.path,
+            n_records=self._plan.n_records,
+            n_ok=n_ok,
+            n_failed=outcomes.total(),
+            n_chunks=self._plan.n_chunks,
+            n_chunks_done=n_done,
+            failures=dict(sorted(outcomes.items())),
+            n_damaged=n_damaged,
+        )
+
+    def examples(self) -> dict[str, FailureExample]:
+        """Return the first failure of each stage, of the files that were counted last.
+
+        One file is opened for each stage, and three columns of it are read: cheap at any size.
+        """
+        first: dict[str, Path] = {}
+        for _, part in sorted(self._files.items()):
+            for stage in self._counts.get(part.name) or ():
+                if stage != _OK:
+                    first.setdefault(stage, part)
+        found = {}
+        for stage, part in first.items():
+            example = self._examples.get((stage, part.name)) or _first_failure(part, stage)
+            if example is not None:
+                found[stage] = self._examples[stage, part.name] = example
+        return found
+
+    def _read_footers(self) -> set[Path]:
+        """Read the footers that are new; return the files that were gone by then."""
+        new = [part for part in self._files.values() if part.name not in self._counts]
+        if not new:
+            return set()
+        with ThreadPoolExecutor(_THREADS) as threads:
+            counts = dict(zip(new, threads.map(_read_footer, new), strict=True))
+        self._counts |= {part.name: count for part, count in counts.items() if count}
+        return {part for part, count in counts.items() if count is None and not part.exists()}
 
 
 def count_status(folder: CampaignFolder, plan: Plan) -> CampaignStatus:
-    """Count from the footers of the parts; no row is read and no checksum is made.
+    """Count what became of a campaign's molecules."""
+    return StatusReader(folder, plan).count()
 
-    A part that cannot be read, or has other counts than its chunk, counts as damaged.
-    """
-    n_ok = n_done = n_damaged = 0
-    failures: Counter[str] = Counter()
-    for index, part in find_parts(folder, plan).items():
-        try:
-            ok, failed = part_counts(part)
-        except CampaignError:
-            n_damaged += 1
-            continue
-        if ok + failed.total() != plan.chunks[index].n_records:
-            n_damaged += 1
-            continue
-        n_done += 1
-        n_ok += ok
-        failures += failed
-    return CampaignStatus(
-        folder=folder.path,
-        n_records=plan.n_records,
-        n_ok=n_ok,
-        n_failed=failures.total(),
-        n_chunks=plan.n_chunks,
-        n_chunks_done=n_done,
-        failures=dict(sorted(failures.items())),
-        n_damaged=n_damaged,
-    )
+
+_OK: Final = ""
+"""Stands among the stages for molecules that have poses."""
+
+
+def _read_footer(part: Path) -> Counter[str] | None:
+    """Return molecules by stage, or None for a file that is gone or damaged."""
+    try:
+        n_ok, failures = part_counts(part)
+    except CampaignError:
+        return None
+    return Counter({_OK: n_ok}) + failures
+
+
+def _first_failure(part: Path, stage: str) -> FailureExample | None:
+    """Return the first molecule of a file that failed at a stage."""
+    try:
+        with opened_part(part) as file:
+            for groups in runs_of_groups(file, range(file.metadata.num_row_groups)):
+                table = read_groups(file, groups, ["stage", "name", "reason"])
+                row = _first_row(table["stage"].to_pylist(), stage)
+                if row is not None:
+                    name, reason = (str(table[column][row]) for column in ("name", "reason"))
+                    return FailureExample(name, " ".join(reason.split()))
+    except CampaignError:
+        # Damaged where no footer tells, or packed meanwhile: the count stands without an example.
+        return None
+    return None
+
+
+def _first_row(stages: Iterable[str | None], stage: str) -> int | None:
+    """Return where a stage stands first."""
+    return next((row for row, value in enumerate(stages) if value == stage), None)

@@ -1,0 +1,258 @@
+"""An overview of a campaign as a terminal shows it, narrow or wide, once or live."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from rich import box
+from rich.console import Group
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from osong_workflows.amounts import counted, duration, speed
+from osong_workflows.jobs import describe_states
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+
+    from osong_workflows.overview import Overview
+    from osong_workflows.pilot_views import PilotView
+
+__all__ = ["draw", "draw_all"]
+
+_PILOTS_SHOWN: Final = 40
+_ERRORS_SHOWN: Final = 5
+_WIDE: Final = 110
+"""Columns of a terminal that has room for more about each pilot."""
+_LIFE_STYLES: Final = {"at work": "green", "silent": "yellow", "gone": "red", "ended": "dim"}
+
+
+def draw(overview: Overview, *, n_pilots: int = _PILOTS_SHOWN) -> RenderableType:
+    """Return all that is known of a campaign, as lines and tables.
+
+    Parameters
+    ----------
+    overview
+        The campaign.
+    n_pilots
+        Rows of the table of pilots at most.
+    """
+    parts: list[RenderableType] = [_Bar(overview), _facts(overview)]
+    present = [pilot for pilot in overview.pilots if pilot.life != "ended"]
+    if present and not overview.status.is_finished:
+        parts.append(_PilotTable(present, n_pilots))
+    parts += _health(overview)
+    if overview.status.failures:
+        parts.append(_failures(overview))
+    parts += [_line(f"note: {note}", "yellow") for note in overview.notes]
+    if overview.log:
+        parts.append(Text())
+        parts += [
+            Text(str(line), style="dim", no_wrap=True, overflow="ellipsis") for line in overview.log
+        ]
+    return Group(*parts)
+
+
+def draw_all(overviews: Iterable[Overview]) -> RenderableType:
+    """Return a table with a row for each of several campaigns, and who is at work."""
+    table = _table(
+        "campaign", "target", ">done", ">ok", ">failed", ">left", ">rate", ">time left", ">pilots"
+    )
+    for overview in overviews:
+        status = overview.status
+        left = overview.time_left_s
+        table.add_row(
+            overview.folder.name,
+            overview.target,
+            _percent(overview),
+            f"{status.n_ok:,}",
+            f"{status.n_failed:,}",
+            f"{status.n_left:,}",
+            speed(overview.rate.now) if not status.is_finished else "-",
+            "-" if left is None else "finished" if status.is_finished else duration(left),
+            str(len(overview.at_work)),
+        )
+    return table
+
+
+class _Bar:
+    """The campaign's folder, and a bar where somebody looks."""
+
+    def __init__(self, overview: Overview) -> None:
+        self._overview = overview
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield lines."""
+        status = self._overview.status
+        head = Text(str(status.folder), style="bold", overflow="fold")
+        about = (self._overview.target, self._overview.scoring, self._overview.effort)
+        head.append("  " + ", ".join(about), style="not bold")
+        yield head
+        if console.is_terminal:
+            grid = Table.grid(padding=(0, 1), expand=True)
+            grid.add_column(ratio=1)
+            grid.add_column(justify="right", no_wrap=True)
+            bar = ProgressBar(total=max(status.n_records, 1), completed=status.n_done)
+            grid.add_row(bar, _percent(self._overview))
+            yield grid
+
+
+def _facts(overview: Overview) -> Table:
+    """Return counts, rate, time left, who is at work and what to do next."""
+    status, rate = overview.status, overview.rate
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    grid.add_row("molecules", _molecules(overview))
+    if rate.per_core is not None:
+        now = f"{speed(rate.now)} now, " if rate.now else ""
+        overall = f"{speed(rate.overall)} overall, " if rate.overall else ""
+        grid.add_row("rate", f"{now}{overall}{speed(rate.per_core)} a core")
+    if not status.is_finished:
+        grid.add_row("time left", overview.estimate)
+        grid.add_row("pilots", Text(overview.who, style="green" if overview.at_work else "yellow"))
+        if overview.jobs:
+            grid.add_row("Slurm", describe_states(overview.jobs))
+        if overview.given_up:
+            grid.add_row(
+                "", Text(f"nothing is submitted any more: {overview.given_up}", style="red")
+            )
+    if overview.advice:
+        grid.add_row("next", overview.advice)
+    return grid
+
+
+def _molecules(overview: Overview) -> str:
+    """Return what became of the molecules and of the files."""
+    status = overview.status
+    line = f"{status.n_ok:,} ok, {status.n_failed:,} failed of {status.n_records:,} molecules"
+    line += "; finished" if status.is_finished else f"; {status.n_left:,} left"
+    if status.n_damaged:
+        line += f"; {counted(status.n_damaged, 'damaged file')}, to be done again"
+    if overview.n_set_aside:
+        line += f"; {counted(overview.n_set_aside, 'damaged file')} set aside earlier"
+    return line
+
+
+class _PilotTable:
+    """The pilots that have not ended: as many columns as there is room for."""
+
+    def __init__(self, pilots: Sequence[PilotView], n_rows: int) -> None:
+        self._pilots = pilots
+        self._n_rows = n_rows
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the table, and how many are not in it."""
+        is_wide = options.max_width >= _WIDE
+        more = ("runner", ">workers", ">restarts", ">sent away", "Slurm") if is_wide else ()
+        table = _table(
+            "node",
+            "job",
+            "state",
+            ">tasks",
+            ">shards",
+            ">ok",
+            ">failed",
+            ">rate",
+            ">last sign",
+            *more,
+        )
+        for pilot in self._pilots[: self._n_rows]:
+            cells = _pilot_cells(pilot)
+            table.add_row(*(cells if is_wide else cells[:9]))
+        yield table
+        hidden = len(self._pilots) - self._n_rows
+        if hidden > 0:
+            yield _line(f"and {counted(hidden, 'more pilot')}", "dim")
+
+
+def _pilot_cells(pilot: PilotView) -> list[RenderableType]:
+    """Return what is known of a pilot, the most important first."""
+    state = pilot.state
+    word = state.state if pilot.life == "at work" else pilot.life
+    rate = pilot.per_core * state.tasks if pilot.per_core and pilot.life == "at work" else None
+    return [
+        pilot.place,
+        state.job or f"pid {state.pid}",
+        Text(word, style=_LIFE_STYLES[pilot.life]),
+        f"{state.tasks:,}/{pilot.n_threads:,}",
+        f"{len(state.shards):,}",
+        f"{state.n_ok:,}",
+        f"{state.n_failed:,}",
+        speed(rate),
+        duration(pilot.silent_s),
+        state.runner,
+        f"{state.n_workers:,}",
+        f"{state.n_restarts:,}",
+        f"{len(state.rejected):,}",
+        pilot.job_state.lower() or "-",
+    ]
+
+
+def _health(overview: Overview) -> list[RenderableType]:
+    """Return lines on pilots that ended, workers sent away and docking processes that died."""
+    lines: list[RenderableType] = []
+    ended = [pilot for pilot in overview.pilots if pilot.life == "ended"]
+    failed = [pilot for pilot in ended if pilot.state.error]
+    if ended:
+        errors = f", {len(failed):,} with an error" if failed else ""
+        lines.append(_line(f"{counted(len(ended), 'pilot')} ended{errors}"))
+    for pilot in failed[:_ERRORS_SHOWN]:
+        job = f", job {pilot.state.job}" if pilot.state.job else ""
+        when = f"{duration(pilot.silent_s)} ago"
+        error = " ".join(pilot.state.error.split())
+        lines.append(_line(f"  {pilot.place}{job}, {when}: {error}", "red"))
+    for host, reason in _sent_away(overview)[:_ERRORS_SHOWN]:
+        lines.append(_line(f"worker sent away: {host}: {' '.join(reason.split())}", "yellow"))
+    restarts = sum(pilot.state.n_restarts for pilot in overview.pilots)
+    if restarts:
+        lines.append(_line(f"{restarts:,} docking processes had to be started again"))
+    return lines
+
+
+def _sent_away(overview: Overview) -> list[tuple[str, str]]:
+    """Return the workers that were sent away, each once."""
+    pairs = ((host, why) for pilot in overview.pilots for host, why in pilot.state.rejected)
+    return list(dict.fromkeys(pairs))
+
+
+def _failures(overview: Overview) -> Table:
+    """Return how many molecules failed at each stage, most first, with the first of each."""
+    table = _table("failed at", ">molecules", "~the first of them")
+    ordered = sorted(overview.status.failures.items(), key=lambda item: (-item[1], item[0]))
+    for stage, count in ordered:
+        example = overview.examples.get(stage)
+        table.add_row(
+            stage,
+            f"{count:,}",
+            f"{example.name}: {example.reason}" if example else "",
+        )
+    return table
+
+
+def _percent(overview: Overview) -> str:
+    """Return how much is done; 100 % only when all is."""
+    status = overview.status
+    percent = 100.0 * status.n_done / max(status.n_records, 1)
+    return f"{percent if status.is_finished else min(percent, 99.9):.1f} %"
+
+
+def _line(text: str, style: str = "") -> Text:
+    """Return a line that is folded where the terminal is narrow, nothing left out."""
+    return Text(text, style=style, overflow="fold")
+
+
+def _table(*columns: str) -> Table:
+    """Return an empty table; ``>`` marks numbers, ``~`` the column that wraps."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for column in columns:
+        table.add_column(
+            column.lstrip(">~"),
+            justify="right" if column.startswith(">") else "left",
+            no_wrap=not column.startswith("~"),
+            overflow="fold" if column.startswith("~") else "ellipsis",
+        )
+    return table
