@@ -22,7 +22,14 @@ from osong.library.tables import count_parquet, split_parquet, split_table
 if TYPE_CHECKING:
     from osong.library.columns import Column
 
-__all__ = ["Source", "count_records", "library_files", "read_records"]
+__all__ = [
+    "Source",
+    "count_records",
+    "file_pieces",
+    "library_files",
+    "made_name",
+    "read_records",
+]
 
 Source = str | Path | Iterable[Any]
 """A file, a folder, or an iterable of SMILES, (SMILES, name) pairs, molecules or paths."""
@@ -82,7 +89,7 @@ def _records(
             if stop is not None and index >= stop:
                 return
             if index >= start:
-                name = piece.name or _made_name(where, index)
+                name = piece.name or made_name(where, index)
                 yield Record(index, name, f"{where}:{piece.position}", format_, piece.data)
             if index + 1 == stop:  # without a look at the next, which may be damaged
                 return
@@ -117,22 +124,26 @@ def _numbered_pieces(
             index += skipped
         where = os.fsencode(part).decode("utf-8", "replace")
         format_ = file_kind.kind if file_kind.kind in FORMATS else "smiles"
-        for piece in _file_pieces(part, file_kind, smiles_column, name_column, skipped):
+        for piece in file_pieces(part, file_kind, smiles_column, name_column, skipped):
             yield index, where, format_, piece
             index += 1
 
 
-def _file_pieces(
+def file_pieces(
     path: Path,
     file_kind: FileKind,
     smiles_column: Column | None,
     name_column: Column | None,
-    skipped: int,
+    skipped: int = 0,
+    lines: Iterator[bytes] | None = None,
 ) -> Iterator[Piece]:
-    """Yield the pieces of one file; `skipped` rows of a Parquet file are left out."""
+    """Yield the pieces of one file; `skipped` rows of a Parquet file are left out.
+
+    `lines` are those of the file, for whoever watches how far it is read.
+    """
     if file_kind.kind == "parquet":
         return split_parquet(path, smiles_column, name_column, skipped)
-    lines = read_lines(path)
+    lines = read_lines(path) if lines is None else lines
     if file_kind.kind == "table":
         return split_table(lines, path, file_kind.delimiter, smiles_column, name_column)
     if file_kind.kind == "mol2":
@@ -197,7 +208,7 @@ def _is_library_file(path: Path) -> bool:
     return path.is_file() and not path.name.startswith(".") and suffix in SUFFIXES
 
 
-def _made_name(where: str, index: int) -> str:
+def made_name(where: str, index: int) -> str:
     """Return the name of an unnamed record: after its file, and its number in the library."""
     stem, is_numbered = _stem(where)
     return f"{stem}_{index:06d}" if is_numbered else stem
@@ -235,7 +246,7 @@ def count_records(
         if file_kind.kind == "parquet":
             total += count_parquet(path)
         else:
-            pieces = _file_pieces(path, file_kind, smiles_column, name_column, 0)
+            pieces = file_pieces(path, file_kind, smiles_column, name_column)
             total += sum(1 for _ in pieces)
     if total == 0:
         raise InputError(f"{source}: there is no molecule in it")

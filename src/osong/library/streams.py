@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import io
+import os
 import zlib
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -16,7 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["COMPRESSIONS", "decode", "open_binary", "peek", "read_lines", "strip_compression"]
+__all__ = [
+    "COMPRESSIONS",
+    "decode",
+    "open_binary",
+    "peek",
+    "read_lines",
+    "strip_compression",
+    "text_bytes",
+]
 
 COMPRESSIONS: Final = (".gz", ".zst", ".bz2")
 _DECOMPRESSORS: Final[dict[bytes, Callable[[], Any]]] = {
@@ -69,6 +78,11 @@ class _Decompressed(io.RawIOBase):
         """Tell that this can be read."""
         return True
 
+    @property
+    def has_ready(self) -> bool:
+        """Whether there are bytes that were unpacked and not handed out."""
+        return bool(self._ready)
+
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer as far as the bytes at hand go; 0 at the end.
 
@@ -111,6 +125,43 @@ def peek(path: Path, n_bytes: int = 1 << 16) -> bytes:
         except OSError:
             pass  # whoever reads on will see
         return start
+
+
+def text_bytes(path: Path, n_bytes: int = 1 << 23) -> int:
+    """Return how long the text of a file is: of a compressed one about, from its first bytes.
+
+    Parameters
+    ----------
+    path
+        The file.
+    n_bytes
+        Text to unpack; a file with no more is measured, a longer one estimated.
+    """
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        magic = file.peek(4)
+        for start, decompressor in _DECOMPRESSORS.items():
+            if magic.startswith(start):
+                text = _Decompressed(file, decompressor)
+                n_read, is_whole = _read_up_to(text, n_bytes)
+                return n_read if is_whole else round(n_read * size / max(file.tell(), 1))
+    return size
+
+
+def _read_up_to(text: _Decompressed, n_bytes: int) -> tuple[int, bool]:
+    """Return how many bytes could be read, and whether these were all."""
+    buffer = bytearray(_BLOCK_BYTES)
+    n_read = 0
+    try:
+        # Nothing must stay unpacked and uncounted: the place in the packed file is beyond it.
+        while n_read < n_bytes or text.has_ready:
+            n_more = text.readinto(buffer)
+            n_read += n_more
+            if not n_more:
+                return n_read, True
+    except OSError:
+        pass  # whoever reads on will see
+    return n_read, False
 
 
 def read_lines(path: Path) -> Iterator[bytes]:
