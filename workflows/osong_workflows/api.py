@@ -15,9 +15,20 @@ from osong.library import is_prepared
 from osong_workflows.campaign import Campaign
 from osong_workflows.create import create_campaign
 from osong_workflows.docking import DEFAULT_DOCKER
+from osong_workflows.file_campaigns import campaign_folders
+from osong_workflows.jobs import describe_states
 from osong_workflows.prepare_run import prepare_library
 from osong_workflows.runners.base import check_runner
 from osong_workflows.settings import dump_ligand_options, make_settings
+from osong_workflows.sites import load_site
+from osong_workflows.submit import (
+    cancel,
+    continue_or_give_up,
+    folders_to_submit,
+    render,
+    submit,
+    submit_and_watch,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +38,23 @@ if TYPE_CHECKING:
     from osong_workflows.runners.base import RunnerName
     from osong_workflows.status import CampaignStatus
 
-__all__ = ["Campaign", "open_campaign", "prepare_library", "resume", "screen", "status"]
+__all__ = [
+    "Campaign",
+    "campaign_folders",
+    "cancel",
+    "continue_or_give_up",
+    "describe_states",
+    "folders_to_submit",
+    "load_site",
+    "open_campaign",
+    "prepare_library",
+    "render",
+    "resume",
+    "screen",
+    "status",
+    "submit",
+    "submit_and_watch",
+]
 
 
 def screen(

@@ -258,9 +258,9 @@ def _find(name: str) -> Path:
         found = own if own.is_file() else osong_slurm.site_file(name)
         if found is not None:
             return found
+    what = f"site {name!r} is unknown" if name else "no site is named (--site NAME)"
     raise InputError(
-        f"site {name!r} is unknown; choose one of {', '.join(known_sites())}, or write "
-        f"{_own_sites() / 'NAME.toml'}"
+        f"{what}; choose one of {', '.join(known_sites())}, or write {_own_sites() / 'NAME.toml'}"
     )
 
 

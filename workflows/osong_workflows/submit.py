@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 from osong.errors import CampaignError, InputError
 from osong_workflows.batch import make_finish, make_pilots
+from osong_workflows.campaign_file import read_campaign_file
+from osong_workflows.docking import DEFAULT_DOCKER
+from osong_workflows.file_campaigns import campaign_folders, create_campaigns
 from osong_workflows.folder import CampaignFolder, full_disk
 from osong_workflows.jobs import (
     Jobs,
@@ -37,7 +40,15 @@ if TYPE_CHECKING:
     from osong_workflows.sites import Site
     from osong_workflows.status import CampaignStatus
 
-__all__ = ["Continued", "cancel", "continue_or_give_up", "render", "submit", "submit_and_watch"]
+__all__ = [
+    "Continued",
+    "cancel",
+    "continue_or_give_up",
+    "folders_to_submit",
+    "render",
+    "submit",
+    "submit_and_watch",
+]
 
 _TRIES: Final = 3
 """Submissions in a row that may end without one molecule more."""
@@ -67,6 +78,38 @@ class Continued:
     given_up: bool = False
 
 
+def folders_to_submit(
+    campaign: str | os.PathLike[str], *, is_rehearsal: bool = False, docker: str = DEFAULT_DOCKER
+) -> list[Path]:
+    """Return the campaign folders that a user means; those of a campaign file are made.
+
+    Parameters
+    ----------
+    campaign
+        A campaign folder, a folder of them, or a campaign file.
+    is_rehearsal
+        Make nothing: the folders of a campaign file need not be there.
+    docker
+        For the folders of a campaign file: "module:function" that builds what docks one record.
+
+    Raises
+    ------
+    CampaignError
+        It is none of them, or a folder is not one that this version of Osong can continue.
+    InputError
+        The campaign file cannot be used.
+    """
+    place = Path(campaign).expanduser()
+    if place.is_file() and not (place.parent / "plan.json").exists():
+        if is_rehearsal:
+            return [target.folder for target in read_campaign_file(place).targets]
+        return [folder.path for folder in create_campaigns(place, docker=docker)]
+    folders = campaign_folders(place)
+    for folder in folders:
+        _check(folder)
+    return folders
+
+
 def render(folder: str | os.PathLike[str], site: Site, nodes: int | None = None) -> list[Batch]:
     """Return the batch scripts of a campaign and the lines that submit them; nothing is written."""
     path = CampaignFolder.at(folder).path
@@ -75,8 +118,8 @@ def render(folder: str | os.PathLike[str], site: Site, nodes: int | None = None)
 
 
 def submit(
-    folder: str | os.PathLike[str], site: Site | str, nodes: int | None = None
-) -> Submission:
+    folder: str | os.PathLike[str], site: Site, nodes: int | None = None
+) -> Submission | None:
     """Submit pilots for a campaign, besides any that there are, and the job that ends it.
 
     Parameters
@@ -84,39 +127,56 @@ def submit(
     folder
         The campaign folder.
     site
-        The cluster: a profile, or its name.
+        The cluster.
+    nodes
+        In all; None: those of one pilot.
+
+    Returns
+    -------
+    What was submitted; None: nothing, the campaign is finished.
+
+    Raises
+    ------
+    CampaignError
+        The folder is not one that can be continued; Slurm is not here, or refuses.
+    InputError
+        The site takes no such job.
+    """
+    status = _check(folder)
+    if status.is_finished:
+        return None
+    return _submit(status, site, nodes or site.nodes_per_pilot, "user")
+
+
+def submit_and_watch(
+    folder: str | os.PathLike[str], site: str = "", nodes: int | None = None
+) -> None:
+    """Watch a campaign until it is finished; submit it first unless jobs of it wait or run.
+
+    Parameters
+    ----------
+    folder
+        The campaign folder.
+    site
+        Name of the cluster's profile; "": the one that it was submitted to last.
     nodes
         In all; None: those of one pilot.
 
     Raises
     ------
     CampaignError
-        The folder is not one that can be continued, or is finished; Slurm is not here, or refuses.
+        As for `submit`.
     InputError
-        The site is unknown or takes no such job.
+        There is no such site, or none was ever named.
     """
-    if isinstance(site, str):
-        site = load_site(site)
-    status = _check(folder)
-    if status.is_finished:
-        raise CampaignError(
-            f"{status.folder}: is finished, nothing is left to submit; see: osong top {folder}"
-        )
-    return _submit(status, site, nodes or site.nodes_per_pilot, "user")
-
-
-def submit_and_watch(
-    folder: str | os.PathLike[str], site: Site | str | None, nodes: int | None = None
-) -> None:
-    """Submit a campaign unless jobs of it wait or run, and watch it until it is finished."""
     from osong_workflows.watch import watch_campaign
 
     status = _check(folder)
-    is_queued = any(state.is_active for state in job_states(read_jobs(status.folder).submissions))
-    if not status.is_finished and not is_queued:
-        if site is None:
-            raise InputError(f"{folder}: no job of it waits or runs; say where: --site NAME")
-        submit(folder, site, nodes)
+    jobs = read_jobs(status.folder)
+    if not status.is_finished and not any(s.is_active for s in job_states(jobs.submissions)):
+        if not site and not jobs.submissions:
+            raise InputError(f"{folder}: was never submitted; say where to: --site NAME")
+        submit(status.folder, load_site(site) if site else jobs.submissions[-1].site, nodes)
     watch_campaign(status.folder)
 
 

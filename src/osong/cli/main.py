@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from osong.cli import bench, campaign, dock, doctor, explain, prepare, screen, top
+from osong.cli import bench, campaign, cancel, dock, doctor, explain, prepare, screen, submit, top
 from osong.cli.failures import OneLineErrors
 
 __all__ = ["app"]
@@ -31,6 +31,8 @@ app.command("dock")(dock.dock)
 app.command("screen")(screen.screen)
 app.command("status")(campaign.status)
 app.command("resume")(campaign.resume)
+app.command("submit")(submit.submit)
+app.command("cancel")(cancel.cancel)
 app.command("top")(top.top)
 app.command("explain")(explain.explain)
 app.command("doctor")(doctor.doctor)
