@@ -114,8 +114,8 @@ def _tail(path: Path, n: int) -> list[LogLine]:
     # What was read begins within a line unless it begins with the file, and what comes after the
     # last newline is still being written.
     texts = texts[0 if start == 0 else 1 : -1]
-    parsed = (_parse(text) for text in texts[-n:])
-    return [line for line in parsed if line is not None]
+    parsed = (_parse(text) for text in texts)
+    return [line for line in parsed if line is not None][-n:]
 
 
 def _parse(text: bytes) -> LogLine | None:

@@ -118,7 +118,7 @@ class Overview:
         if self.core_seconds_left is None:
             return "unknown until the first chunk is finished"
         if not self.time_left_s:
-            return f"nobody works; {_core_time(self.core_seconds_left)} of work are left"
+            return f"nobody works; {_core_time(self.core_seconds_left)} are left"
         if self.time_left_s > self.status.n_left / (self.rate.now or 1.0):
             return (
                 f"at most about {duration(self.time_left_s)}: the last chunks, "

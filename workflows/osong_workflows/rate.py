@@ -78,5 +78,3 @@ def _seconds_worked(pilots: Sequence[PilotView]) -> float:
         worked += max(0.0, ended - max(begun, until))
         until = max(until, ended)
     return worked
-
-
