@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "BoxError",
     "CampaignError",
+    "CampaignStoppedError",
     "InputError",
     "LigandError",
     "MissingExtraError",
@@ -52,6 +53,10 @@ def _ligand_error(message: str, stage: str) -> LigandError:
 
 class CampaignError(OsongError, RuntimeError):
     """A campaign folder belongs to another campaign, is damaged, or cannot be continued."""
+
+
+class CampaignStoppedError(CampaignError):
+    """A run of a campaign was told to stop before it was finished; what is finished stays."""
 
 
 class ResourceError(OsongError, RuntimeError):

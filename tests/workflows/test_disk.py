@@ -76,9 +76,15 @@ def test_unreadable_part_shows_in_the_status(tmp_path):
 
 def test_leftovers_of_killed_runs_are_removed(tmp_path):
     campaign = fake_screen(molecules(4), tmp_path / "run", chunk_size=2)
-    for leftover in ("parts/.000001-4711.tmp", ".campaign.toml.tmp"):
+    (campaign.folder / "parts" / "000000").mkdir()
+    for leftover in (
+        "parts/.000001-p-01234567.tmp",
+        "parts/000000/.000001-p-01234567.tmp",
+        ".campaign.toml.tmp",
+    ):
         (campaign.folder / leftover).write_bytes(b"half a file")
     campaign.resume(runner="serial")
+    assert not (campaign.folder / "parts" / "000000").exists()
     assert list(campaign.folder.rglob(".*")) == []
 
 
@@ -90,18 +96,14 @@ def test_run_killed_before_it_began(tmp_path):
     assert fake_screen(molecules(2), out).status().is_finished
 
 
-def test_second_run_is_told_who_works_there(tmp_path, calls):
+def test_second_run_is_told_who_begins_the_campaign(tmp_path, calls):
     campaign = fake_screen(molecules(6), tmp_path / "run", chunk_size=2)
     part_paths(campaign)[0].unlink()
     calls.unlink()
     with CampaignFolder.at(campaign.folder).locked() as is_locked:
         assert is_locked
-        for attempt in (
-            lambda: reopen(campaign).resume(runner="serial"),
-            lambda: fake_screen(molecules(6), campaign.folder),
-        ):
-            with pytest.raises(CampaignError, match=f"process {os.getpid()} on "):
-                attempt()
+        with pytest.raises(CampaignError, match=f"process {os.getpid()} on "):
+            fake_screen(molecules(6), campaign.folder)
         assert campaign.status().n_left == 2, "looking is allowed"
     assert read_calls(calls) == []
     assert reopen(campaign).resume(runner="serial").status().is_finished
@@ -117,12 +119,13 @@ def test_file_system_without_locks_works(tmp_path, monkeypatch):
     assert fake_screen(molecules(4), tmp_path / "run").status().is_finished
 
 
-def test_two_processes_without_locks_harm_nothing(tmp_path, monkeypatch):
-    """Where there are no locks, both dock, and the parts come out the same."""
+def test_two_processes_without_locks_share_the_work(tmp_path, monkeypatch, calls):
+    """Claims need no locks: nothing is docked twice."""
     quiet = fake_screen(molecules(30), tmp_path / "quiet", chunk_size=3)
     campaign = fake_screen(molecules(30), tmp_path / "run", chunk_size=3)
     for part in part_paths(campaign):
         part.unlink()
+    calls.unlink()
     monkeypatch.setenv("OSONG_FAKE_PAUSE", "0.01")
     script = (
         "import errno, fcntl\n"
@@ -135,6 +138,7 @@ def test_two_processes_without_locks_harm_nothing(tmp_path, monkeypatch):
     both = [subprocess.Popen([sys.executable, "-c", script], env=environment) for _ in range(2)]
     assert [process.wait() for process in both] == [0, 0]
     assert part_bytes(campaign) == part_bytes(quiet)
+    assert sorted(read_calls(calls)) == list(range(30))
 
 
 def test_full_disk_keeps_what_is_finished(tmp_path, monkeypatch):

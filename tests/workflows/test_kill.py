@@ -88,8 +88,9 @@ def test_kill_at_ten_random_moments(tmp_path, calls, runner):
         "campaign.toml",
         "input",
         "lock",
-        "log.jsonl",
+        "logs",
         "parts",
+        "pilots",
         "plan.json",
         "target.osong",
     ]

@@ -11,8 +11,8 @@ from osong.errors import CampaignError
 from osong.library import Record
 from osong_workflows import staging
 from osong_workflows.folder import CampaignFolder
-from osong_workflows.parts import find_parts
-from osong_workflows.plan import choose_chunk_size, chunk_records, read_plan
+from osong_workflows.part_names import finished_shards
+from osong_workflows.plan import Plan, choose_sizes, chunk_records, read_plan
 from osong_workflows.settings import CampaignSettings, read_settings
 from osong_workflows.staging import library_digest, read_staged, stage_library
 
@@ -23,13 +23,19 @@ def records(rows: list[tuple[str, str]]) -> list[Record]:
     return [Record(i, n, f"f:{i}", "smiles", d) for i, (n, d) in enumerate(rows)]
 
 
-@given(n_records=st.integers(1, 10**10), workers=st.integers(1, 1000))
-def test_chunks_cover_the_library_in_bounded_number(n_records, workers):
-    size = choose_chunk_size(n_records, workers)
+@given(
+    n_records=st.integers(1, 10**10),
+    workers=st.integers(1, 100_000),
+    seconds=st.floats(1e-3, 1e4),
+)
+def test_chunks_are_minutes_and_files_are_few(n_records, workers, seconds):
+    size, in_shard = choose_sizes(n_records, seconds, workers)
     n_chunks = -(-n_records // size)
     assert 1 <= size <= n_records
-    assert n_chunks <= 8192
-    if n_records <= 512 * workers:
+    assert size == 1 or size * seconds <= 240, "a killed run would lose more than some minutes"
+    assert size * in_shard <= 131_072, "a file of more would be clumsy"
+    assert -(-n_chunks // in_shard) <= max(512, n_records / 125_000)
+    if n_records * seconds <= 240 * workers:
         assert n_chunks >= min(n_records, 2 * workers), "workers would be idle"
 
 
@@ -122,27 +128,33 @@ def test_bad_settings_are_one_line(tmp_path, change, message):
 def test_plan_says_what_it_costs_before_anything_runs(tmp_path):
     campaign = fake_screen(molecules(100), tmp_path / "run", chunk_size=30)
     plan = read_plan(campaign._folder)
-    assert [(c.start, c.n_records) for c in plan.chunks] == [(0, 30), (30, 30), (60, 30), (90, 10)]
+    assert [(c.start, c.n_records) for c in plan.chunks()] == [
+        (0, 30),
+        (30, 30),
+        (60, 30),
+        (90, 10),
+    ]
     files = [path for path in campaign.folder.rglob("*") if path.is_file()]
-    assert plan.n_files == len(files) == 10
+    assert plan.n_files == len(files) + 2 == 13, "two outputs may follow"
     assert sum(path.stat().st_size for path in (campaign.folder / "parts").iterdir()) < (
         plan.parts_bytes
     )
     assert plan.memory_bytes_per_worker > 600 * 2**20
-    assert [r.name for r in chunk_records(campaign._folder, plan, plan.chunks[3])] == [
+    assert [r.name for r in chunk_records(campaign._folder, plan, plan.chunk(3))] == [
         f"m{i}" for i in range(90, 100)
     ]
 
 
 def test_chunk_keys_depend_on_all_that_matters(tmp_path):
     def keys(out, library, **options):
-        return [chunk.key for chunk in fake_screen(library, tmp_path / out, **options).plan.chunks]
+        plan = fake_screen(library, tmp_path / out, **options).plan
+        return [chunk.key for chunk in plan.chunks()]
 
     library = molecules(4)
     base = keys("a", library, chunk_size=2)
     assert keys("b", library, chunk_size=2) == base
     changed = keys("c", [*library[:3], ("CCCC", "other")], chunk_size=2)
-    assert (changed[0] == base[0], changed[1] == base[1]) == (True, False)
+    assert not set(base) & set(changed)
     assert not set(base) & set(keys("d", library, chunk_size=2, seed=1))
     assert not set(base) & set(
         keys("e", library, chunk_size=2, target=FakeTarget(key=b"another target.."))
@@ -151,12 +163,50 @@ def test_chunk_keys_depend_on_all_that_matters(tmp_path):
 
 def test_parts_of_more_than_a_million_chunks_are_found(tmp_path):
     plan = fake_screen(molecules(2), tmp_path / "run", chunk_size=1).plan
-    chunk = plan.chunks[0].model_copy(update={"index": 1_000_000})
+    plan = plan.model_copy(update={"n_records": 1_000_001})
     folder = CampaignFolder.at(tmp_path / "run")
-    part = folder.parts / f"1000000-{chunk.key[:16]}-{'0' * 32}.parquet"
+    part = folder.parts / f"1000000-{plan.shard(1_000_000).key[:16]}-{'0' * 32}.parquet"
     part.touch()
-    plan = plan.model_copy(update={"chunks": (chunk,)})
-    assert find_parts(folder, plan) == {1_000_000: part}
+    assert finished_shards(folder, plan)[1_000_000] == part
+
+
+@given(
+    n_records=st.integers(1, 5000), chunk_size=st.integers(1, 400), shard_chunks=st.integers(1, 9)
+)
+def test_shards_and_chunks_cover_the_library_once(n_records, chunk_size, shard_chunks):
+    plan = Plan(
+        n_records=n_records,
+        chunk_size=chunk_size,
+        shard_chunks=shard_chunks,
+        settings_digest="s",
+        library_digest="l",
+        input_bytes=0,
+        parts_bytes=0,
+        memory_bytes_per_worker=0,
+        n_files=0,
+        input_files=(),
+    )
+    chunks = list(plan.chunks())
+    assert [i for c in chunks for i in range(c.start, c.start + c.n_records)] == list(
+        range(n_records)
+    )
+    shards = [plan.shard(index) for index in range(plan.n_shards)]
+    assert [i for shard in shards for i in shard.chunks] == list(range(plan.n_chunks))
+    for shard in shards:
+        assert shard.start == chunks[shard.first_chunk].start
+        assert shard.n_records == sum(chunks[i].n_records for i in shard.chunks)
+        assert {plan.shard_of(i) for i in shard.chunks} == {shard.index}
+    for index in (-1, plan.n_chunks):
+        with pytest.raises(IndexError):
+            plan.chunk(index)
+
+
+def test_plan_of_another_version_is_refused(tmp_path):
+    campaign = fake_screen(molecules(2), tmp_path / "run")
+    path = campaign.folder / "plan.json"
+    path.write_text(path.read_text().replace('"format": 2', '"format": 1'))
+    with pytest.raises(CampaignError, match="has format 1 and this Osong reads format 2"):
+        read_plan(campaign._folder)
 
 
 def test_damaged_plan_is_one_line(tmp_path):

@@ -217,7 +217,9 @@ def test_progress_shows_counts():
 
 
 def test_log_tells_the_run(campaign):
-    lines = [json.loads(line) for line in (campaign.folder / "log.jsonl").read_text().splitlines()]
+    (log,) = (campaign.folder / "logs").iterdir()
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert {line["campaign"] for line in lines} == {campaign.plan.key}
     assert lines[0]["event"] == "CampaignStarted"
     assert lines[-1]["event"] == "CampaignFinished"
     assert sum(line["event"] == "ChunkFinished" for line in lines) == 6

@@ -75,6 +75,7 @@ def screen(
     molecule_timeout_s: float = 600.0,
     memory_per_worker: int | None = None,
     chunk_size: int | None = None,
+    shard_chunks: int | None = None,
     progress: bool | None = None,
     subscribers: Sequence[Subscriber] = (),
     docker: str = DEFAULT_DOCKER,
@@ -116,6 +117,8 @@ def screen(
         Bytes that the docking of one molecule may take; None: this job's share.
     chunk_size
         Molecules in a chunk; None: chosen from the size of the library. Changes no result.
+    shard_chunks
+        Chunks that end up in one file; None: chosen from the size of the library.
     progress
         Show a progress bar; None: only on a terminal or in Jupyter.
     subscribers
@@ -132,7 +135,7 @@ def screen(
     osong.errors.InputError
         The library cannot be read or holds no molecule.
     osong.errors.CampaignError
-        The folder holds something else, or another process works in it.
+        The folder holds something else, or another process begins it.
     osong.errors.ResourceError
         The disk cannot hold the campaign, or is full; what is finished stays.
     """
@@ -151,7 +154,14 @@ def screen(
         reading={key: value for key, value in reading.items() if value is not None},
     )
     folder = create_campaign(
-        target, library, out, settings, workers=workers, runner=runner, chunk_size=chunk_size
+        target,
+        library,
+        out,
+        settings,
+        workers=workers,
+        runner=runner,
+        chunk_size=chunk_size,
+        shard_chunks=shard_chunks,
     )
     return Campaign(folder.path, docker=docker).resume(
         workers=workers,
@@ -168,22 +178,20 @@ def open_campaign(folder: str | os.PathLike[str]) -> Campaign:
 
 
 def resume(
-    folder: str | os.PathLike[str],
-    *,
-    workers: int | None = None,
-    runner: RunnerName = "local",
-    memory_per_worker: int | None = None,
-    progress: bool | None = None,
-    subscribers: Sequence[Subscriber] = (),
+    folder: str | os.PathLike[str], *, docker: str = DEFAULT_DOCKER, **options: Any
 ) -> Campaign:
-    """Do what a campaign has left to do; a finished one stays as it is."""
-    return Campaign(folder).resume(
-        workers=workers,
-        runner=runner,
-        memory_per_worker=memory_per_worker,
-        progress=progress,
-        subscribers=subscribers,
-    )
+    """Do what a campaign has left to do; a finished one stays as it is.
+
+    Parameters
+    ----------
+    folder
+        The campaign folder.
+    docker
+        The one that it was made with.
+    options
+        Those of ``Campaign.resume``.
+    """
+    return Campaign(folder, docker=docker).resume(**options)
 
 
 def status(folder: str | os.PathLike[str]) -> CampaignStatus:

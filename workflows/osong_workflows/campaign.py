@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import time
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
-from osong.errors import CampaignError, InputError, MissingExtraError
+from osong.errors import CampaignError, CampaignStoppedError, InputError, MissingExtraError
 from osong.machine import usable_cores
 from osong_workflows.create import finish_planning
 from osong_workflows.docking import DEFAULT_DOCKER
@@ -20,29 +21,33 @@ from osong_workflows.events import (
 )
 from osong_workflows.export import hit_frame, write_hits, write_sdf
 from osong_workflows.folder import CampaignFolder
-from osong_workflows.memory import affordable_workers, share_of_memory
 from osong_workflows.merge import best_molecules, find_by_name, ledger_table, pose_rows
-from osong_workflows.parts import find_parts, sweep, sweep_damaged
+from osong_workflows.part_names import Results, find_results, finished_shards
+from osong_workflows.pilot import PilotOptions, fly
+from osong_workflows.pilots import PilotState, PilotWatch, new_pilot
 from osong_workflows.plan import Plan, read_plan
 from osong_workflows.progress import ProgressBar, wants_progress
-from osong_workflows.run import Run
 from osong_workflows.runners.base import RunnerName, check_runner
+from osong_workflows.runners.make import LaunchOptions, RunnerMaker
 from osong_workflows.settings import CampaignSettings, read_settings
 from osong_workflows.status import CampaignStatus, count_status
+from osong_workflows.sweeping import check_parts, sweep_dead, sweep_finished
+from osong_workflows.tasks import WorkOrder
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
-    from pathlib import Path
 
     import pandas as pd
     import pyarrow as pa
 
     from osong.hit_table import HitTable
     from osong_workflows.events import Subscriber
-    from osong_workflows.runners.base import Runner
 
 __all__ = ["Campaign"]
+
+_VERIFIED_BYTES: Final = 2 * 2**30
+"""What a run checks byte by byte before it begins: some seconds of reading."""
 
 
 class Campaign:
@@ -97,45 +102,140 @@ class Campaign:
         memory_per_worker: int | None = None,
         progress: bool | None = None,
         subscribers: Sequence[Subscriber] = (),
+        verify: bool = False,
+        scratch: str | os.PathLike[str] | None = None,
+        pilot: PilotOptions | None = None,
+        launch: LaunchOptions | None = None,
     ) -> Campaign:
         """Do what is left to do, and return the campaign; where nothing is left, do nothing.
+
+        Any number of processes, on one machine or many, may do so at the same time: they share the
+        work.
 
         Parameters
         ----------
         workers
             Molecules docked at a time; None: as many as this job may use.
         runner
-            "local" or "serial".
+            "local" or "serial" (this machine), "srun" (all nodes of the Slurm job that this runs
+            in) or "mpi" (all ranks of the MPI job that this is a rank of).
         memory_per_worker
             Bytes that the docking of one molecule may take; None: this job's share.
         progress
             Show a progress bar; None: only on a terminal or in Jupyter.
         subscribers
             Functions that are called with every event.
+        verify
+            Check every byte of what is finished, however much it is.
+        scratch
+            A folder on a local disk, where parts are written before they go to the campaign folder.
+        pilot
+            How this process shows life and heeds signals.
+        launch
+            How the runners "srun" and "mpi" start workers.
 
         Raises
         ------
+        CampaignStoppedError
+            This process was told to stop (see ``PilotOptions``) before the campaign was finished.
         CampaignError
-            Another process works in the folder, or it is damaged beyond its parts.
+            The folder is damaged beyond its parts, or no worker can work.
         ResourceError
             The disk is full; what is finished stays.
         """
         check_runner(runner, workers)
         self._check_docker()
-        if not self._folder.plan.exists():
-            finish_planning(self._folder, self._settings, workers or usable_cores())
         with contextlib.ExitStack() as stack:
-            is_locked = stack.enter_context(self._folder.locked())
-            heard: list[Subscriber] = [LogFile(self._folder.log), *subscribers]
+            if runner == "mpi":
+                # Before anything else: most ranks never come back from here.
+                from osong_workflows.runners.mpi import take_mpi_role
+
+                take_mpi_role(self.folder)
+            if not self._folder.plan.exists():
+                finish_planning(self._folder, self._settings, workers or usable_cores())
+            me = new_pilot(runner)
+            heard: list[Subscriber] = [
+                LogFile(self._folder.logs / f"{me.id}.jsonl", self.plan.key),
+                *subscribers,
+            ]
             if wants_progress(progress):
                 bar = ProgressBar()
                 stack.callback(bar.close)
                 heard.append(bar)
-            if is_locked:
-                sweep(self._folder)
-            n_workers = 1 if runner == "serial" else workers or self._affordable_workers()
-            self._run(runner, n_workers, memory_per_worker, Publisher(heard))
+            order = WorkOrder(
+                folder=str(self.folder),
+                docker=self._docker,
+                pilot=me.id,
+                memory_limit=memory_per_worker,
+                scratch="" if scratch is None else str(Path(scratch).absolute()),
+            )
+            work = RunnerMaker(runner, workers, order, launch or LaunchOptions())
+            self._fly(me, work, Publisher(heard), pilot or PilotOptions(), verify=verify)
         return self
+
+    def _fly(
+        self,
+        me: PilotState,
+        work: RunnerMaker,
+        publisher: Publisher,
+        options: PilotOptions,
+        *,
+        verify: bool,
+    ) -> None:
+        """Dock what has no valid part."""
+        check_parts(
+            self._folder,
+            self.plan,
+            lambda part, moved, why: publisher(PartSetAside(part, moved, why)),
+            float("inf") if verify else _VERIFIED_BYTES,
+        )
+        before = self.status()
+        n_workers = work.n_workers(self.plan)
+        publisher(
+            CampaignStarted(
+                folder=str(self.folder),
+                n_records=self.plan.n_records,
+                n_chunks=self.plan.n_chunks,
+                n_chunks_done=before.n_chunks_done,
+                n_ok=before.n_ok,
+                n_failed=before.n_failed,
+                workers=n_workers,
+                runner=work.name,
+            )
+        )
+        if len(finished_shards(self._folder, self.plan)) == self.plan.n_shards:
+            sweep_finished(self._folder)
+            return
+        self._check_settings()
+        begin = time.perf_counter()
+        sweep_dead(self._folder, PilotWatch(self._folder, me))
+        with work.runner(n_workers, publisher) as runner:
+            is_finished = fly(
+                self._folder,
+                self.plan,
+                me,
+                runner,
+                publisher,
+                is_live=work.is_live,
+                options=options,
+            )
+        self._finish(publisher, is_finished, time.perf_counter() - begin)
+
+    def _finish(self, publisher: Publisher, is_finished: bool, seconds: float) -> None:
+        """Check that every molecule has its row."""
+        after = self.status()
+        if not is_finished:
+            raise CampaignStoppedError(
+                f"{self.folder}: stopped with {after.n_left} of {after.n_records} molecules left; "
+                "what is finished is kept, go on with: osong resume"
+            )
+        if not after.is_finished:
+            raise CampaignError(
+                f"{self.folder}: {after.n_left} of {after.n_records} molecules have no row after "
+                "the run; run: osong resume --verify"
+            )
+        sweep_finished(self._folder)
+        publisher(CampaignFinished(str(self.folder), after.n_ok, after.n_failed, round(seconds, 3)))
 
     def _check_docker(self) -> None:
         """Check that the docker at hand is the one that the campaign was made with."""
@@ -160,51 +260,6 @@ class Campaign:
                 "another campaign"
             )
 
-    def _run(
-        self, runner: RunnerName, workers: int, memory: int | None, publisher: Publisher
-    ) -> None:
-        """Dock the chunks that have no valid part."""
-        valid = sweep_damaged(
-            self._folder,
-            self.plan,
-            lambda part, moved, why: publisher(PartSetAside(str(part), str(moved), why)),
-        )
-        before = self.status()
-        left = [chunk.index for chunk in self.plan.chunks if chunk.index not in valid]
-        publisher(
-            CampaignStarted(
-                folder=str(self.folder),
-                n_records=self.plan.n_records,
-                n_chunks=self.plan.n_chunks,
-                n_chunks_done=len(valid),
-                n_ok=before.n_ok,
-                n_failed=before.n_failed,
-                workers=workers,
-                runner=runner,
-            )
-        )
-        if not left:
-            return
-        self._check_settings()
-        begin = time.perf_counter()
-        share = max(share_of_memory(workers), self.plan.memory_bytes_per_worker)
-        limit = share if memory is None else memory
-        run = Run(self._folder, self.plan, self._settings, publisher, limit)
-        with contextlib.closing(run):
-            _make_runner(runner, workers).run(run, left)
-        after = self.status()
-        if not after.is_finished:
-            raise CampaignError(
-                f"{self.folder}: {after.n_left} of {after.n_records} molecules have no row after "
-                "the run; run: osong resume"
-            )
-        seconds = round(time.perf_counter() - begin, 3)
-        publisher(CampaignFinished(str(self.folder), after.n_ok, after.n_failed, seconds))
-
-    def _affordable_workers(self) -> int:
-        """Return as many workers as there are cores, fewer where memory would not suffice."""
-        return affordable_workers(self.plan.memory_bytes_per_worker)
-
     def top(self, n: int | None = 20) -> pd.DataFrame:
         """Return the best molecules, one row each, best first; None: all that docked.
 
@@ -226,7 +281,7 @@ class Campaign:
         Columns: index, name, source, format, input, status ("ok" or "failed"), stage and reason
         (of a failure), n_variants, notes, energy, smiles, n_heavy.
         """
-        return ledger_table(self._parts().values())
+        return ledger_table(self._results().paths)
 
     def poses(self, molecule: str | int) -> list[Any]:
         """Return the poses of a molecule as RDKit molecules, best first.
@@ -242,7 +297,7 @@ class Campaign:
             There is no such molecule, several have that name, or it failed.
         """
         index = self._find(molecule)
-        part = self._parts().get(index // self.plan.chunk_size)
+        part = self._results().locate(index)
         if part is None:
             raise InputError(f"molecule {molecule!r} is not docked yet; run: osong resume")
         (row,) = pose_rows(part, [index])
@@ -266,9 +321,8 @@ class Campaign:
         n_poses
             How many poses of each.
         """
-        parts, size = self._parts(), self.plan.chunk_size
         best = self._best(n)["index"].to_numpy()
-        return write_sdf(path, best, lambda index: parts.get(index // size), n_poses)
+        return write_sdf(path, best, self._results().locate, n_poses)
 
     def to_csv(self, path: str | os.PathLike[str], n: int | None = None) -> int:
         """Write the hit table as CSV; return its rows. ``n`` as for :meth:`to_sdf`."""
@@ -296,7 +350,7 @@ class Campaign:
             import duckdb
         except ImportError as error:
             raise MissingExtraError("duckdb", extra="duckdb", purpose="duckdb") from error
-        parts = [str(part) for part in self._parts().values()]
+        parts = [str(part) for part in self._results().paths]
         if not parts:
             raise CampaignError(f"{self.folder}: nothing is docked yet; run: osong resume")
         return duckdb.connect().read_parquet(parts, hive_partitioning=False)
@@ -315,10 +369,10 @@ class Campaign:
         """Return the best molecules as an Arrow table."""
         if n is not None and n < 1:
             raise InputError(f"n must be at least 1, got {n}")
-        return best_molecules(self._parts().values(), n)
+        return best_molecules(self._results().paths, n)
 
-    def _parts(self) -> dict[int, Path]:
-        return find_parts(self._folder, self.plan)
+    def _results(self) -> Results:
+        return find_results(self._folder, self.plan)
 
     def _find(self, molecule: str | int) -> int:
         """Return a molecule's index."""
@@ -329,7 +383,7 @@ class Campaign:
                     f"molecule {index}: the library has molecules 0 to {self.plan.n_records - 1}"
                 )
             return index
-        found = find_by_name(self._parts().values(), molecule)
+        found = find_by_name(self._results().paths, molecule)
         if not found:
             raise InputError(f"{self.folder}: no molecule is called {molecule!r}; see ledger()")
         if len(found) > 1:
@@ -337,14 +391,3 @@ class Campaign:
                 f"{len(found)} molecules are called {molecule!r}; give an index: {found}"
             )
         return found[0]
-
-
-def _make_runner(name: RunnerName, workers: int) -> Runner:
-    """Return the runner of a name."""
-    if name == "serial":
-        from osong_workflows.runners.serial import SerialRunner
-
-        return SerialRunner()
-    from osong_workflows.runners.local import LocalRunner
-
-    return LocalRunner(workers)

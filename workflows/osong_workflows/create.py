@@ -60,6 +60,7 @@ def create_campaign(
     workers: int | None = None,
     runner: RunnerName = "local",
     chunk_size: int | None = None,
+    shard_chunks: int | None = None,
 ) -> CampaignFolder:
     """Make a campaign folder, or find that it already holds this very campaign.
 
@@ -72,8 +73,9 @@ def create_campaign(
     ResourceError
         The disk is too small.
     """
-    if chunk_size is not None and chunk_size < 1:
-        raise InputError(f"chunk_size must be at least 1, got {chunk_size}")
+    for name, size in (("chunk_size", chunk_size), ("shard_chunks", shard_chunks)):
+        if size is not None and size < 1:
+            raise InputError(f"{name} must be at least 1, got {size}")
     folder = CampaignFolder.at(out)
     settings = settings.model_copy(update={"library": _library_name(library)})
     records = _open_library(library, settings)
@@ -94,7 +96,7 @@ def create_campaign(
             with full_disk(folder.path):
                 target.save(folder.target)
             n_workers = 1 if runner == "serial" else workers or usable_cores()
-            _plan(folder, settings, records, n_workers, chunk_size, target.box)
+            _plan(folder, settings, records, n_workers, (chunk_size, shard_chunks), target.box)
         except BaseException:
             if is_new:
                 shutil.rmtree(folder.path, ignore_errors=True)
@@ -119,7 +121,7 @@ def finish_planning(folder: CampaignFolder, settings: CampaignSettings, workers:
     with folder.locked():
         # Another process may have been faster.
         if not folder.plan.exists():
-            _plan(folder, settings, records, workers, None, box)
+            _plan(folder, settings, records, workers, (None, None), box)
 
 
 def _plan(
@@ -127,7 +129,7 @@ def _plan(
     settings: CampaignSettings,
     records: Iterable[Record],
     workers: int,
-    chunk_size: int | None,
+    sizes: tuple[int | None, int | None],
     box: Box,
 ) -> None:
     """Stage the records and write the plan."""
@@ -139,7 +141,8 @@ def _plan(
         settings,
         staged,
         workers=workers,
-        chunk_size=chunk_size,
+        chunk_size=sizes[0],
+        shard_chunks=sizes[1],
         grid_bytes=_grid_bytes(box),
     )
 

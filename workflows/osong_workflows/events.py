@@ -27,8 +27,12 @@ __all__ = [
     "MoleculesDone",
     "PartSetAside",
     "Publisher",
+    "ShardClaimed",
+    "ShardFinished",
     "Subscriber",
+    "TaskLost",
     "WorkerReady",
+    "WorkerRejected",
     "WorkerRestarted",
 ]
 
@@ -89,6 +93,38 @@ class ChunkFinished:
     n_ok: int
     n_failed: int
     seconds: float
+    worker_host: str
+
+
+@dataclass(frozen=True)
+class ShardClaimed:
+    """A pilot works at a shard now; with a generation above 1 it took over from a dead one."""
+
+    shard: int
+    generation: int
+
+
+@dataclass(frozen=True)
+class ShardFinished:
+    """All of a shard is in one file on disk."""
+
+    shard: int
+
+
+@dataclass(frozen=True)
+class TaskLost:
+    """The worker that had a chunk died, more than once; the chunk is done again, with care."""
+
+    chunk: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class WorkerRejected:
+    """A worker could not do what others can and was sent away."""
+
+    worker_host: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -117,6 +153,10 @@ Event: TypeAlias = (
     | WorkerReady
     | WorkerRestarted
     | ChunkFinished
+    | ShardClaimed
+    | ShardFinished
+    | TaskLost
+    | WorkerRejected
     | PartSetAside
     | CampaignFinished
 )
@@ -138,14 +178,24 @@ class Publisher:
 
 
 class LogFile:
-    """Appends events as JSON lines with time, process and host.
+    """Appends events as JSON lines with time, campaign, process and host.
 
     Single molecules stay out: their rows are in the parts, and a log of a billion lines helps
-    nobody.
+    nobody. Each pilot has a file of its own: two machines that append to one lose lines on NFS.
+
+    Parameters
+    ----------
+    path
+        The file; its folder is made.
+    campaign
+        ``Plan.key``.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, campaign: str) -> None:
         self._path = path
+        self._campaign = campaign
+        with full_disk(path.parent):
+            path.parent.mkdir(exist_ok=True)
 
     def __call__(self, event: Event) -> None:
         """Append one line."""
@@ -153,6 +203,7 @@ class LogFile:
             return
         line = {
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "campaign": self._campaign,
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "event": type(event).__name__,

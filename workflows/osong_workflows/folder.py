@@ -26,6 +26,7 @@ __all__ = [
     "DiscardableFile",
     "full_disk",
     "locked_by",
+    "names_in",
     "sync_folder",
     "write_atomically",
 ]
@@ -76,15 +77,39 @@ class CampaignFolder:
         """The results."""
         return self.path / "parts"
 
+    def shard_parts(self, index: int) -> Path:
+        """Parts of the chunks of a shard that is under way."""
+        return self.parts / f"{index:06d}"
+
+    @property
+    def claims(self) -> Path:
+        """Who works at which shard."""
+        return self.path / "claims"
+
+    @property
+    def pilots(self) -> Path:
+        """Who works or worked at the campaign: one small file each."""
+        return self.path / "pilots"
+
+    @property
+    def run(self) -> Path:
+        """What matters only while pilots run, and to nobody else."""
+        return self.path / "run"
+
+    @property
+    def suspects(self) -> Path:
+        """Notes on chunks that workers died with."""
+        return self.path / "suspects"
+
     @property
     def damaged(self) -> Path:
         """Parts that were set aside."""
         return self.path / "damaged"
 
     @property
-    def log(self) -> Path:
-        """Events with times and host names: what must not be in the parts."""
-        return self.path / "log.jsonl"
+    def logs(self) -> Path:
+        """Events, a file for each pilot: the times and hosts that must not be in the parts."""
+        return self.path / "logs"
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[bool]:
@@ -198,6 +223,13 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
         sync_folder(path.parent)
+
+
+def names_in(folder: Path) -> list[str]:
+    """Return the sorted names in a folder; none where it is not there."""
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries)
+    return []
 
 
 def sync_folder(path: Path) -> None:

@@ -1,17 +1,14 @@
-"""Parts: one Parquet file a chunk with a row for every molecule. The parts are the state.
-
-A part's name holds its chunk's number, the chunk's key and the checksum of the file's own bytes,
-so a part proves itself: no side file, no database.
-"""
+"""Writing parts: one Parquet file a chunk or shard, with a row for every molecule."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
-import re
+import shutil
+import uuid
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -20,27 +17,15 @@ import pyarrow.parquet as pq
 from osong.errors import CampaignError
 from osong_workflows.folder import DiscardableFile, full_disk, sync_folder
 from osong_workflows.outcome import DockedMolecule, FailedMolecule, Outcome
+from osong_workflows.part_names import part_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
     from types import TracebackType
 
     from osong.library import Record
-    from osong_workflows.folder import CampaignFolder
-    from osong_workflows.plan import Chunk, Plan
+    from osong_workflows.part_names import Piece
 
-__all__ = [
-    "LEDGER_COLUMNS",
-    "PART_SCHEMA",
-    "PartWriter",
-    "find_parts",
-    "part_counts",
-    "part_problem",
-    "set_aside",
-    "sweep",
-    "sweep_damaged",
-]
+__all__ = ["LEDGER_COLUMNS", "PART_SCHEMA", "PartFile", "PartWriter"]
 
 _POSE: Final = pa.struct(
     [
@@ -79,13 +64,23 @@ where or by how many workers it was made."""
 
 LEDGER_COLUMNS: Final = tuple(name for name in PART_SCHEMA.names if name != "poses")
 
-_NAME: Final = re.compile(r"(\d{6,})-([0-9a-f]{16})-([0-9a-f]{32})\.parquet")
 _ROWS_PER_GROUP: Final = 256
 """Rows held in memory before they go to the file: some megabytes."""
 
 
-class PartWriter:
-    """Writes one part; it appears whole at the end of the ``with`` block, or not at all.
+class PartFile:
+    """A part on its way: under a temporary name until it is whole and durable.
+
+    Parameters
+    ----------
+    place
+        The folder that it is to stand in; made where it is not there.
+    piece
+        The chunk or shard that it is the result of.
+    pilot
+        Who works at it; in the temporary name, so that what a killed pilot left is known.
+    scratch
+        A folder on a local disk; the campaign's file system then sees one write of the whole file.
 
     Raises
     ------
@@ -93,26 +88,90 @@ class PartWriter:
         The disk is full; earlier parts stay.
     """
 
-    def __init__(self, folder: CampaignFolder, chunk: Chunk) -> None:
-        self._folder = folder
-        self._chunk = chunk
-        self._temporary = folder.parts / f".{chunk.index:06d}-{os.getpid()}.tmp"
+    def __init__(self, place: Path, piece: Piece, pilot: str, scratch: Path | None = None) -> None:
+        self._place = place
+        self._piece = piece
+        unique = f"{piece.index:06d}-{pilot}-{uuid.uuid4().hex[:8]}"
+        self._temporary = place / f".{unique}.tmp"
+        self._draft = self._temporary if scratch is None else scratch / f"osong-{unique}.tmp"
+
+    def __enter__(self) -> PartFile:
+        """Open the temporary file."""
+        with full_disk(self._place):
+            self._place.mkdir(parents=True, exist_ok=True)
+        with full_disk(self._draft.parent):
+            self._sink = DiscardableFile(self._draft)
+            self._writer = pq.ParquetWriter(
+                self._sink,
+                PART_SCHEMA,
+                compression="zstd",
+                compression_level=3,
+                write_page_checksum=True,
+            )
+        return self
+
+    def write(self, table: pa.Table) -> None:
+        """Write rows as one row group."""
+        with full_disk(self._draft.parent):
+            self._writer.write_table(table, row_group_size=max(1, len(table)))
+
+    def finish(self, n_ok: int, failures: Counter[str]) -> Path:
+        """Check the counts, make the file durable, give it its name, and return that.
+
+        Raises
+        ------
+        CampaignError
+            Not as many molecules came out as went in.
+        """
+        _check_counts(self._piece, n_ok, failures.total())
+        with full_disk(self._draft.parent):
+            self._writer.add_key_value_metadata(
+                {"osong.ok": str(n_ok), "osong.failed": json.dumps(failures, sort_keys=True)}
+            )
+            self._writer.close()
+            self._sink.finish()
+        with full_disk(self._place):
+            final = self._place / part_name(self._piece, self._draft)
+            # Whoever took this shard over may have packed it, and removed the folder, meanwhile.
+            self._place.mkdir(parents=True, exist_ok=True)
+            if self._draft != self._temporary:
+                _copy_durably(self._draft, self._temporary)
+            self._temporary.rename(final)
+            sync_folder(self._place)
+        return final
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Remove what is not finished."""
+        if not self._sink.closed:
+            self._sink.discard(self._writer)
+        for leftover in {self._draft, self._temporary}:
+            with contextlib.suppress(FileNotFoundError):
+                leftover.unlink()
+
+
+class PartWriter:
+    """Writes the part of one chunk, which appears at the end of the ``with`` block or not at all.
+
+    Parameters
+    ----------
+    file
+        The file, not yet opened.
+    """
+
+    def __init__(self, file: PartFile) -> None:
+        self._file = file
         self._rows: list[dict[str, Any]] = []
         self.n_ok = 0
         self.failures: Counter[str] = Counter()
 
-    @property
-    def n_failed(self) -> int:
-        """Molecules that failed so far."""
-        return self.failures.total()
-
     def __enter__(self) -> PartWriter:
         """Open the temporary file."""
-        with full_disk(self._folder.path):
-            self._sink = DiscardableFile(self._temporary)
-            self._writer = pq.ParquetWriter(
-                self._sink, PART_SCHEMA, compression="zstd", compression_level=3
-            )
+        self._file.__enter__()
         return self
 
     def add(self, record: Record, outcome: Outcome) -> None:
@@ -134,132 +193,33 @@ class PartWriter:
         """Finish the part under its name, or remove what there is."""
         try:
             if error is None:
-                self._finish()
+                self._flush()
+                self._file.finish(self.n_ok, self.failures)
         finally:
-            if not self._sink.closed:
-                self._sink.discard(self._writer)
-            self._temporary.unlink(missing_ok=True)
+            self._file.__exit__(kind, error, trace)
 
     def _flush(self) -> None:
         if self._rows:
-            with full_disk(self._folder.path):
-                self._writer.write_table(pa.Table.from_pylist(self._rows, PART_SCHEMA))
+            self._file.write(pa.Table.from_pylist(self._rows, PART_SCHEMA))
             self._rows = []
 
-    def _finish(self) -> None:
-        """Check the counts, make the file durable and give it its name."""
-        _check_counts(self._chunk, self.n_ok, self.n_failed)
-        self._flush()
-        with full_disk(self._folder.path):
-            self._writer.add_key_value_metadata(
-                {
-                    "osong.ok": str(self.n_ok),
-                    "osong.failed": json.dumps(self.failures, sort_keys=True),
-                }
-            )
-            self._writer.close()
-            self._sink.finish()
-            name = f"{_prefix(self._chunk)}-{_checksum(self._temporary)}.parquet"
-            self._temporary.rename(self._folder.parts / name)
-            sync_folder(self._folder.parts)
+
+def _copy_durably(source: Path, target: Path) -> None:
+    """Copy a file so that its bytes are on the disk when this returns."""
+    with source.open("rb") as read, target.open("wb") as written:
+        shutil.copyfileobj(read, written, 2**22)
+        written.flush()
+        os.fsync(written.fileno())
 
 
-def find_parts(folder: CampaignFolder, plan: Plan) -> dict[int, Path]:
-    """Return the part of each finished chunk, by name only; nothing is read."""
-    prefixes = {_prefix(chunk) for chunk in plan.chunks}
-    parts: dict[int, Path] = {}
-    with contextlib.suppress(FileNotFoundError):
-        for entry in sorted(os.scandir(folder.parts), key=lambda entry: entry.name):
-            match = _NAME.fullmatch(entry.name)
-            if match and f"{match[1]}-{match[2]}" in prefixes:
-                # Two parts of one chunk differ at most in what became of a molecule that one run
-                # gave up for time; the first by name counts, always.
-                parts.setdefault(int(match[1]), folder.parts / entry.name)
-    return parts
-
-
-def part_counts(part: Path) -> tuple[int, Counter[str]]:
-    """Return how many molecules are ok, and how many failed at each stage, from a part's footer.
-
-    Raises
-    ------
-    CampaignError
-        The footer cannot be read.
-    """
-    try:
-        metadata = pq.read_metadata(part).metadata or {}
-        return int(metadata[b"osong.ok"]), Counter(json.loads(metadata[b"osong.failed"]))
-    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-        raise CampaignError(
-            f"{part}: the part is damaged ({error}); run: osong resume {part.parent.parent}"
-        ) from error
-
-
-def part_problem(part: Path, chunk: Chunk) -> str | None:
-    """Return what is wrong with a part, or None: checksum, counts and the molecules' numbers."""
-    try:
-        match = _NAME.fullmatch(part.name)
-        if match is None or _checksum(part) != match[3]:
-            return "its bytes are not those that were written"
-        n_ok, failures = part_counts(part)
-        _check_counts(chunk, n_ok, failures.total())
-        with pq.ParquetFile(part) as file:
-            index = file.read(columns=["index"], use_threads=False)["index"].to_pylist()
-    except (OSError, pa.ArrowException) as error:
-        return f"it cannot be read ({error})"
-    except CampaignError as error:
-        return str(error)
-    if index != list(range(chunk.start, chunk.start + chunk.n_records)):
-        return "its molecules are not those of its chunk"
-    return None
-
-
-def set_aside(folder: CampaignFolder, part: Path) -> Path:
-    """Move a damaged part out of the way and return where it is now."""
-    with full_disk(folder.path):
-        folder.damaged.mkdir(exist_ok=True)
-        return part.rename(folder.damaged / part.name)
-
-
-def sweep(folder: CampaignFolder) -> None:
-    """Remove what killed runs left half-written; only under the lock."""
-    for place in (folder.path, folder.parts):
-        for leftover in place.glob(".*.tmp"):
-            if leftover.is_file():
-                leftover.unlink(missing_ok=True)
-
-
-def sweep_damaged(
-    folder: CampaignFolder, plan: Plan, tell: Callable[[Path, Path, str], None]
-) -> dict[int, Path]:
-    """Check every part, set damaged ones aside, and return the valid ones by chunk."""
-    valid = {}
-    for index, part in find_parts(folder, plan).items():
-        problem = part_problem(part, plan.chunks[index])
-        if problem is None:
-            valid[index] = part
-        else:
-            tell(part, set_aside(folder, part), problem)
-    return valid
-
-
-def _check_counts(chunk: Chunk, n_ok: int, n_failed: int) -> None:
+def _check_counts(piece: Piece, n_ok: int, n_failed: int) -> None:
     """Check that as many molecules came out as went in."""
-    if n_ok + n_failed != chunk.n_records:
+    if n_ok + n_failed != piece.n_records:
         raise CampaignError(
-            f"chunk {chunk.index}: {chunk.n_records} molecules went in and {n_ok} ok + {n_failed} "
-            "failed came out; this is an error of Osong, please report it"
+            f"{type(piece).__name__.lower()} {piece.index}: {piece.n_records} molecules went in "
+            f"and {n_ok} ok + {n_failed} failed came out; this is an error of Osong, please "
+            "report it"
         )
-
-
-def _prefix(chunk: Chunk) -> str:
-    return f"{chunk.index:06d}-{chunk.key[:16]}"
-
-
-def _checksum(path: Path) -> str:
-    """Return the file's blake2b (16 bytes) in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 def _row(record: Record, outcome: Outcome) -> dict[str, Any]:

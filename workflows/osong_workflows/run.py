@@ -1,74 +1,138 @@
-"""`Run`: one process's work on a campaign, chunk by chunk; what every runner calls."""
+"""`Run`: one process's work on a campaign, task by task; what every runner calls."""
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
+from osong.errors import CampaignError, ResourceError
+from osong_workflows.care import CarefulNotes
 from osong_workflows.child import Job
-from osong_workflows.events import ChunkFinished, MoleculeFailed, MoleculesDone, Publisher
+from osong_workflows.events import MoleculeFailed, MoleculesDone, Publisher, WorkerRestarted
+from osong_workflows.folder import CampaignFolder
+from osong_workflows.memory import share_of_memory
 from osong_workflows.outcome import DockedMolecule, FailedMolecule
-from osong_workflows.parts import PartWriter
-from osong_workflows.plan import chunk_records
+from osong_workflows.packing import pack_shard
+from osong_workflows.part_names import finished_shards, part_place
+from osong_workflows.parts import PartFile, PartWriter
+from osong_workflows.plan import chunk_records, read_plan
+from osong_workflows.settings import read_settings
 from osong_workflows.supervisor import Supervisors
+from osong_workflows.tasks import DockChunk, Restart, TaskResult
 
 if TYPE_CHECKING:
-    from osong_workflows.folder import CampaignFolder
-    from osong_workflows.plan import Plan
-    from osong_workflows.settings import CampaignSettings
+    from osong.library import Record
+    from osong_workflows.events import Event, Subscriber
+    from osong_workflows.outcome import Outcome
+    from osong_workflows.plan import Chunk
+    from osong_workflows.tasks import PackShard, Task, WorkOrder
 
 __all__ = ["Run"]
 
+_TOLD_RESTARTS: Final = 20
+
 
 class Run:
-    """Docks chunks into parts, with one docking process for each thread that calls.
+    """Does tasks, with one docking process for each thread that calls.
 
     Parameters
     ----------
-    folder, plan, settings
-        The campaign.
-    publisher
-        Who hears of progress.
-    memory_limit
-        Bytes that one docking process may hold; 0 for no limit.
+    order
+        Which campaign, for whom, with what.
+    n_threads
+        How many threads will call; memory is shared out among them.
+    subscribers
+        Who hears of every molecule.
     """
 
     def __init__(
-        self,
-        folder: CampaignFolder,
-        plan: Plan,
-        settings: CampaignSettings,
-        publisher: Publisher,
-        memory_limit: int = 0,
+        self, order: WorkOrder, n_threads: int = 1, subscribers: tuple[Subscriber, ...] = ()
     ) -> None:
-        self._folder = folder
-        self._plan = plan
-        self._publisher = publisher
-        job = Job(str(folder.target), settings)
-        self._supervisors: Supervisors[DockedMolecule] = Supervisors(job, publisher, memory_limit)
+        self._folder = CampaignFolder.at(order.folder)
+        self._plan = read_plan(self._folder)
+        settings = read_settings(self._folder.settings)
+        if settings.docker != order.docker:
+            raise CampaignError(
+                f"{order.folder}: was made with the docker '{settings.docker}', not "
+                f"'{order.docker}'"
+            )
+        self._pilot = order.pilot
+        self._scratch = Path(order.scratch) if order.scratch else None
+        limit = order.memory_limit
+        if limit is None:
+            limit = max(share_of_memory(n_threads), self._plan.memory_bytes_per_worker)
+        self._publisher = Publisher([self._note_restart, *subscribers])
+        self._restarts = threading.local()
+        job = Job(str(self._folder.target), settings)
+        self._supervisors: Supervisors[DockedMolecule] = Supervisors(job, self._publisher, limit)
 
-    def dock_chunk(self, index: int) -> None:
-        """Dock one chunk into one part; safe to do twice."""
-        chunk = self._plan.chunks[index]
+    def do(self, task: Task) -> TaskResult:
+        """Do one task; safe to do twice, by whomever.
+
+        Raises
+        ------
+        OsongError
+            Not a molecule but something that all of them need is at fault.
+        """
         begin = time.perf_counter()
-        with PartWriter(self._folder, chunk) as part:
-            for record in chunk_records(self._folder, self._plan, chunk):
-                outcome = self._supervisors.dock(record)
-                part.add(record, outcome)
-                if isinstance(outcome, FailedMolecule):
-                    self._publisher(
-                        MoleculeFailed(record.index, record.name, outcome.stage, outcome.reason)
-                    )
-                    self._publisher(MoleculesDone(0, 1))
-                else:
-                    self._publisher(MoleculesDone(1, 0))
-        seconds = time.perf_counter() - begin
-        self._publisher(ChunkFinished(index, part.n_ok, part.n_failed, round(seconds, 3)))
+        result = self._dock(task) if isinstance(task, DockChunk) else self._pack(task)
+        return replace(result, host=socket.gethostname(), seconds=time.perf_counter() - begin)
 
     def stop(self) -> None:
-        """Make chunks that are under way end soon, without a part."""
+        """Make tasks that are under way end soon, without a part."""
         self._supervisors.stop()
 
     def close(self) -> None:
         """End all docking processes."""
         self._supervisors.close()
+
+    def _dock(self, task: DockChunk) -> TaskResult:
+        """Dock one chunk into one part."""
+        chunk = self._plan.chunk(task.chunk)
+        self._restarts.list = []
+        notes = CarefulNotes(self._folder, task.chunk) if task.with_care else None
+        place = part_place(self._folder, self._plan, chunk)
+        part = PartWriter(PartFile(place, chunk, self._pilot, self._scratch))
+        try:
+            self._fill(part, chunk, notes)
+        except ResourceError:
+            # Another pilot may have finished the shard, and removed the folder of its parts.
+            if self._plan.shard_of(task.chunk) not in finished_shards(self._folder, self._plan):
+                raise
+        if notes is not None:
+            notes.clear()
+        restarts = tuple(self._restarts.list[:_TOLD_RESTARTS])
+        return TaskResult(n_ok=part.n_ok, failures=dict(part.failures), restarts=restarts)
+
+    def _fill(self, part: PartWriter, chunk: Chunk, notes: CarefulNotes | None) -> None:
+        """Dock the molecules of a chunk into its part."""
+        with part:
+            for record in chunk_records(self._folder, self._plan, chunk):
+                outcome: Outcome | None = notes.check(record) if notes is not None else None
+                if outcome is None:
+                    outcome = self._supervisors.dock(record)
+                part.add(record, outcome)
+                self._tell(record, outcome)
+
+    def _tell(self, record: Record, outcome: Outcome) -> None:
+        if isinstance(outcome, FailedMolecule):
+            self._publisher(
+                MoleculeFailed(record.index, record.name, outcome.stage, outcome.reason)
+            )
+            self._publisher(MoleculesDone(0, 1))
+        else:
+            self._publisher(MoleculesDone(1, 0))
+
+    def _pack(self, task: PackShard) -> TaskResult:
+        """Join the parts of a shard."""
+        packed = pack_shard(self._folder, self._plan, task.shard, self._pilot, self._scratch)
+        return TaskResult(damaged=packed.damaged, redo=packed.missing)
+
+    def _note_restart(self, event: Event) -> None:
+        """Collect the restarts of the calling thread's chunk."""
+        if isinstance(event, WorkerRestarted):
+            self._restarts.list.append(Restart(event.index, event.name, event.reason))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from osong.errors import CampaignError
 from osong_workflows.part_files import opened_part, read_groups, runs_of_groups
-from osong_workflows.parts import find_parts, part_counts
+from osong_workflows.part_names import Piece, find_results, part_counts
+from osong_workflows.plan import Shard
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -110,7 +111,7 @@ class StatusReader:
         self._plan = plan
         self._counts: dict[str, Counter[str]] = {}
         self._examples: dict[tuple[str, str], FailureExample] = {}
-        self._files: dict[int, Path] = {}
+        self._files: dict[Path, Piece] = {}
 
     def count(self) -> CampaignStatus:
         """Count from the footers; no row is read and no checksum is made.
@@ -118,19 +119,20 @@ class StatusReader:
         A file that cannot be read, or has other counts than its chunks, counts as damaged.
         """
         for _ in range(_ATTEMPTS):
-            self._files = find_parts(self._folder, self._plan)
+            found = find_results(self._folder, self._plan).parts
+            self._files = {part.path: part.piece for part in found}
             gone = self._read_footers()
             if not gone:
                 break
-            self._files = {i: part for i, part in self._files.items() if part not in gone}
+            self._files = {part: p for part, p in self._files.items() if part not in gone}
         n_done = n_damaged = 0
         outcomes: Counter[str] = Counter()
-        for index, part in self._files.items():
+        for part, piece in self._files.items():
             counts = self._counts.get(part.name)
-            if counts is None or counts.total() != self._plan.chunks[index].n_records:
+            if counts is None or counts.total() != piece.n_records:
                 n_damaged += 1
             else:
-                n_done += 1
+                n_done += piece.n_chunks if isinstance(piece, Shard) else 1
                 outcomes += counts
         n_ok = outcomes.pop(_OK, 0)
         return CampaignStatus(
@@ -150,7 +152,7 @@ class StatusReader:
         One file is opened for each stage, and three columns of it are read: cheap at any size.
         """
         first: dict[str, Path] = {}
-        for _, part in sorted(self._files.items()):
+        for part in self._files:
             for stage in self._counts.get(part.name) or ():
                 if stage != _OK:
                     first.setdefault(stage, part)
@@ -163,7 +165,7 @@ class StatusReader:
 
     def _read_footers(self) -> set[Path]:
         """Read the footers that are new; return the files that were gone by then."""
-        new = [part for part in self._files.values() if part.name not in self._counts]
+        new = [part for part in self._files if part.name not in self._counts]
         if not new:
             return set()
         with ThreadPoolExecutor(_THREADS) as threads:

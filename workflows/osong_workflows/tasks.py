@@ -1,4 +1,4 @@
-"""Tasks: what a pilot hands to its runner, and what comes back; plain data of some hundred bytes."""
+"""Tasks: what a pilot hands to its runner, and what comes back; some hundred bytes each."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ class TaskResult:
         Chunks whose parts were missing or damaged while packing.
     """
 
-    host: str
-    seconds: float
+    host: str = ""
+    seconds: float = 0.0
     n_ok: int = 0
     failures: dict[str, int] = field(default_factory=dict)
     restarts: tuple[Restart, ...] = ()

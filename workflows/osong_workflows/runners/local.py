@@ -7,28 +7,31 @@ own that a `Supervisor` watches (see docs/adr/0005-campaign-folder.md for why no
 from __future__ import annotations
 
 import logging
+import queue
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
-from distributed import Client, LocalCluster, Worker, as_completed
+from distributed import Client, Future, LocalCluster
+from distributed import Worker as DaskWorker
 
 from osong.errors import OsongError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from osong_workflows.runners.base import ChunkWork
+    from osong_workflows.runners.base import TaskSource, Worker
+    from osong_workflows.tasks import Task, TaskResult
 
 __all__ = ["LocalRunner"]
 
 _LOOPBACK: Final = "127.0.0.1:0"
 """Any free port, and none that another machine can reach."""
+_POLL_S: Final = 0.5
+"""How soon a signal, or a shard that another pilot left, is noticed while tasks are under way."""
 
-_WORK: Final[dict[str, ChunkWork]] = {}
-"""Work under way in this process by token: Dask tasks carry the token, not pipes and threads."""
+_WORKERS: Final[dict[str, Worker]] = {}
+"""Who does tasks in this process, by token: Dask's tasks carry the token, not pipes and threads."""
 
 
-class _LoopbackWorker(Worker):
+class _LoopbackWorker(DaskWorker):
     """A Dask worker whose health page is for this machine only; Dask would listen to all."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -37,58 +40,96 @@ class _LoopbackWorker(Worker):
 
 
 class LocalRunner:
-    """Docks several chunks at a time.
+    """Does several tasks at a time.
 
     Parameters
     ----------
+    worker
+        What does them.
     workers
-        Chunks at a time.
+        Tasks at a time.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, worker: Worker, workers: int) -> None:
+        self._worker = worker
         self._workers = workers
 
-    def run(self, work: ChunkWork, chunks: Sequence[int]) -> None:
-        """Call ``work.dock_chunk`` for each chunk, lowest index first."""
+    def run(self, tasks: TaskSource) -> None:
+        """Have tasks done until there are none; the first error ends the run."""
+        first = tasks.take(wait=True)
+        if first is None:
+            return
         token = uuid.uuid4().hex
-        _WORK[token] = work
+        _WORKERS[token] = self._worker
         try:
-            with (
-                LocalCluster(
-                    n_workers=min(self._workers, len(chunks)),
-                    threads_per_worker=1,
-                    processes=False,
-                    # The limits that count are those of the docking processes.
-                    memory_limit=0,
-                    worker_class=_LoopbackWorker,
-                    # None would take port 8787 all the same, and warn where it is taken.
-                    dashboard_address=_LOOPBACK,
-                    scheduler_kwargs={"dashboard": False},
-                    silence_logs=logging.ERROR,
-                ) as cluster,
-                Client(cluster, set_as_default=False) as client,
-            ):
+            with self._cluster() as cluster, Client(cluster, set_as_default=False) as client:
+                tasks.workers(self._workers, self._workers)
                 try:
-                    futures = client.map(
-                        _dock_chunk, [token] * len(chunks), chunks, pure=False, retries=0
-                    )
-                    for future in as_completed(futures, loop=client.loop):
-                        error = future.result()
-                        if error is not None:
-                            raise error
-                        future.release()
-                except BaseException:
-                    # Workers are told before the cluster waits for them to close.
-                    work.stop()
-                    raise
+                    _Drive(client, token, tasks, self._workers).run(first)
+                finally:
+                    # What may still be under way is told before the cluster waits for it.
+                    self._worker.stop()
         finally:
-            del _WORK[token]
+            del _WORKERS[token]
+
+    def _cluster(self) -> LocalCluster:
+        return LocalCluster(
+            n_workers=self._workers,
+            threads_per_worker=1,
+            processes=False,
+            # The limits that count are those of the docking processes.
+            memory_limit=0,
+            worker_class=_LoopbackWorker,
+            # None would take port 8787 all the same, and warn where it is taken.
+            dashboard_address=_LOOPBACK,
+            scheduler_kwargs={"dashboard": False},
+            silence_logs=logging.ERROR,
+        )
 
 
-def _dock_chunk(token: str, index: int) -> OsongError | None:
-    """Dock one chunk; the Dask task. An error is returned, since Dask logs what is raised."""
+class _Drive:
+    """Keeps every worker busy: one task each, and one more in waiting for all of them."""
+
+    def __init__(self, client: Client, token: str, tasks: TaskSource, workers: int) -> None:
+        self._client = client
+        self._token = token
+        self._tasks = tasks
+        self._window = workers + 1
+        self._under_way: dict[Future, Task] = {}
+        self._completed: queue.SimpleQueue[Future] = queue.SimpleQueue()
+
+    def run(self, first: Task) -> None:
+        """Submit and collect until there is nothing under way and nothing to come."""
+        self._submit(first)
+        while self._under_way and not self._tasks.is_stopping:
+            self._collect()
+            while len(self._under_way) < self._window:
+                task = self._tasks.take(wait=not self._under_way)
+                if task is None:
+                    break
+                self._submit(task)
+
+    def _submit(self, task: Task) -> None:
+        future = self._client.submit(_do, self._token, task, pure=False, retries=0)
+        self._under_way[future] = task
+        future.add_done_callback(self._completed.put)
+
+    def _collect(self) -> None:
+        """Take one task that is done, or none after a while."""
+        try:
+            future = self._completed.get(timeout=_POLL_S)
+        except queue.Empty:
+            return
+        result = future.result()
+        if isinstance(result, OsongError):
+            raise result
+        self._tasks.done(self._under_way.pop(future), result)
+        future.release()
+
+
+def _do(token: str, task: Task) -> TaskResult | OsongError:
+    """Do one task; the Dask task. An error is returned, since Dask logs what is raised."""
     try:
-        _WORK[token].dock_chunk(index)
+        return _WORKERS[token].do(task)
     except OsongError as error:
         return error
-    return None

@@ -1,21 +1,29 @@
-"""The serial runner: one chunk after the other, in order; the specification of the others."""
+"""The serial runner: one task after the other, in order; the specification of the others."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from osong_workflows.runners.base import ChunkWork
+    from osong_workflows.runners.base import TaskSource, Worker
 
 __all__ = ["SerialRunner"]
 
 
 class SerialRunner:
-    """Docks chunks one after the other in the calling thread."""
+    """Does tasks one after the other in the calling thread.
 
-    def run(self, work: ChunkWork, chunks: Sequence[int]) -> None:
-        """Call ``work.dock_chunk`` for each chunk in order."""
-        for index in chunks:
-            work.dock_chunk(index)
+    Parameters
+    ----------
+    worker
+        What does them.
+    """
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+
+    def run(self, tasks: TaskSource) -> None:
+        """Have tasks done until there are none."""
+        tasks.workers(1, 1)
+        while (task := tasks.take(wait=True)) is not None:
+            tasks.done(task, self._worker.do(task))

@@ -1,0 +1,321 @@
+"""`Feed`: a pilot's tasks: shards are claimed, docked chunk by chunk, packed at the end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final
+
+from osong.errors import CampaignError
+from osong_workflows.claims import Claim, Claims
+from osong_workflows.events import (
+    ChunkFinished,
+    MoleculesDone,
+    PartSetAside,
+    ShardClaimed,
+    ShardFinished,
+    TaskLost,
+    WorkerRejected,
+    WorkerRestarted,
+)
+from osong_workflows.packing import check_chunk_parts
+from osong_workflows.part_names import finished_shards
+from osong_workflows.tasks import DockChunk, PackShard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from osong_workflows.events import Publisher
+    from osong_workflows.folder import CampaignFolder
+    from osong_workflows.pilots import Clock, PilotState, PilotWatch
+    from osong_workflows.plan import Plan
+    from osong_workflows.tasks import Task, TaskResult
+
+__all__ = ["Feed"]
+
+_POLL_S: Final = 2.0
+"""Between two looks at the claims of others while there is nothing to do; grows to the next."""
+_SLOW_POLL_S: Final = 15.0
+_MAX_LOST: Final = 6
+"""A chunk whose worker dies so often, with care included, is not a matter of one molecule."""
+
+
+@dataclass
+class _Held:
+    """A shard that this pilot works at: its claim, and its chunks that have no part yet."""
+
+    claim: Claim
+    left: set[int] = field(default_factory=set)
+
+
+class Feed:
+    """Hands out a pilot's tasks (a ``TaskSource``) and keeps its books.
+
+    All but `drain`, `stop` and `state` is called from one thread.
+
+    Parameters
+    ----------
+    folder, plan
+        The campaign.
+    me
+        The pilot.
+    watch
+        Who of the others lives.
+    publisher
+        Who hears of progress.
+    is_live
+        Tasks are done in this process, whose `Run` tells of each molecule itself.
+    clock
+        Seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        folder: CampaignFolder,
+        plan: Plan,
+        me: PilotState,
+        watch: PilotWatch,
+        publisher: Publisher,
+        *,
+        is_live: bool,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._folder = folder
+        self._plan = plan
+        self._me = me
+        self._claims = Claims(folder, me.id, watch)
+        self._publisher = publisher
+        self._is_live = is_live
+        self._clock = clock
+        self._held: dict[int, _Held] = {}
+        self._ready: deque[Task] = deque()
+        self._under_way: set[Task] = set()
+        self._n_lost: Counter[int] = Counter()
+        self._finished: set[int] = set()
+        self._next_scan = 0.0
+        self._poll_s = _POLL_S
+        self._failures: Counter[str] = Counter()
+        self._wake = threading.Event()
+        self._is_draining = False
+        self._give_up_at = float("inf")
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every shard of the campaign has its part."""
+        return len(self._finished) == self._plan.n_shards
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether what is under way should be given up now."""
+        return self._clock() >= self._give_up_at
+
+    def drain(self, grace_s: float) -> None:
+        """Hand out nothing more, and give up what is still under way after some seconds."""
+        self._is_draining = True
+        self._give_up_at = min(self._give_up_at, self._clock() + grace_s)
+        self._wake.set()
+
+    def take(self, *, wait: bool) -> Task | None:
+        """Return the next task (see ``TaskSource.take``)."""
+        while not self._is_draining:
+            task = self._next()
+            if task is not None:
+                self._under_way.add(task)
+                return task
+            if self.is_finished or not wait:
+                return None
+            self._wake.wait(max(0.05, self._next_scan - self._clock()))
+        return None
+
+    def done(self, task: Task, result: TaskResult) -> None:
+        """Take the result of a task."""
+        self._under_way.discard(task)
+        self._tell_damaged(result.damaged)
+        self._count(result)
+        if isinstance(task, DockChunk):
+            self._tell_chunk(task, result)
+            held = self._held.get(self._plan.shard_of(task.chunk))
+            if held is not None:
+                held.left.discard(task.chunk)
+                if not held.left:
+                    self._complete(held)
+        elif result.redo:
+            held = self._held.get(task.shard)
+            if held is not None:
+                self._hand_out(held, result.redo)
+        else:
+            self._finish(task.shard)
+
+    def lost(self, task: Task, reason: str) -> None:
+        """Take back a task whose worker died, repeatedly, with it.
+
+        Raises
+        ------
+        CampaignError
+            It did so too often.
+        """
+        self._under_way.discard(task)
+        if isinstance(task, PackShard):
+            self._ready.append(task)
+            return
+        self._n_lost[task.chunk] += 1
+        self._publisher(TaskLost(task.chunk, reason))
+        if self._n_lost[task.chunk] >= _MAX_LOST:
+            raise CampaignError(
+                f"{self._folder.path}: chunk {task.chunk} lost its worker {_MAX_LOST} times "
+                f"({reason}); see {self._folder.logs}, then run osong doctor on the nodes"
+            )
+        self._ready.append(DockChunk(task.chunk, with_care=True))
+
+    def rejected(self, host: str, reason: str) -> None:
+        """Hear of a worker that was sent away because it could not work."""
+        self._publisher(WorkerRejected(host, reason))
+        self._update(rejected=(*self._me.rejected, (host, reason[:300])))
+
+    def workers(self, n_workers: int, n_threads: int) -> None:
+        """Hear how many workers there are now, and how many tasks they do at a time."""
+        self._update(n_workers=n_workers, n_threads=n_threads)
+
+    def state(self) -> PilotState:
+        """Return what the pilot's file shall say."""
+        if self._is_draining:
+            doing = "stopping"
+        else:
+            doing = "working" if self._under_way or self._ready else "waiting"
+        return self._me.model_copy(
+            update={
+                "state": doing,
+                "tasks": len(self._under_way),
+                "shards": tuple(sorted(self._held)),
+                "failures": dict(sorted(self._failures.items())),
+            }
+        )
+
+    def close(self) -> None:
+        """Give up the shards that are not finished, so that others need not wait for a lease."""
+        for held in self._held.values():
+            self._claims.release(held.claim)
+        self._held.clear()
+        self._ready.clear()
+
+    def _next(self) -> Task | None:
+        """Return a task, claiming shards where none is left; None if there is none now."""
+        while not self._ready:
+            if self._clock() < self._next_scan:
+                return None
+            if not self._claim():
+                self._next_scan = self._clock() + self._poll_s
+                self._poll_s = min(2 * self._poll_s, _SLOW_POLL_S)
+                return None
+            self._poll_s = _POLL_S
+        return self._ready.popleft()
+
+    def _claim(self) -> bool:
+        """Claim one more shard; False where there is none to be had."""
+        # Claims first: who finished a shard gives its claim up after its part is there.
+        generations = self._claims.generations()
+        self._finished = set(finished_shards(self._folder, self._plan))
+        self._forget_stolen(generations)
+        for shard in self._free(generations):
+            claim = self._claims.take(shard)
+            if claim is not None:
+                self._begin(claim)
+                return True
+        for shard, generation in sorted(generations.items()):
+            if shard not in self._held and shard not in self._finished:
+                claim = self._claims.take_over(shard, generation)
+                if claim is not None:
+                    self._begin(claim)
+                    return True
+        return False
+
+    def _free(self, generations: dict[int, int]) -> Iterator[int]:
+        """Yield unfinished shards that nobody has, in an order of this pilot's own."""
+        n_shards = self._plan.n_shards
+        others = generations.keys() - self._held.keys()
+        begin = _spread(self._me.id, n_shards) if others else 0
+        for offset in range(n_shards):
+            shard = (begin + offset) % n_shards
+            if shard not in generations and shard not in self._finished:
+                yield shard
+
+    def _forget_stolen(self, generations: dict[int, int]) -> None:
+        """Stop working at shards that others took over while this pilot showed no life."""
+        for shard, held in list(self._held.items()):
+            if generations.get(shard, 0) > held.claim.generation:
+                del self._held[shard]
+                self._ready = deque(task for task in self._ready if self._shard(task) != shard)
+
+    def _shard(self, task: Task) -> int:
+        if isinstance(task, PackShard):
+            return task.shard
+        return self._plan.shard_of(task.chunk)
+
+    def _begin(self, claim: Claim) -> None:
+        """Hand out the chunks of a new shard that have no part."""
+        self._publisher(ShardClaimed(claim.shard, claim.generation))
+        self._held[claim.shard] = held = _Held(claim)
+        shard = self._plan.shard(claim.shard)
+        done: Sequence[int] = ()
+        if self._plan.shard_chunks > 1:
+            valid, damaged = check_chunk_parts(self._folder, self._plan, claim.shard)
+            self._tell_damaged(damaged)
+            done = tuple(valid)
+        left = [chunk for chunk in shard.chunks if chunk not in done]
+        if left:
+            self._hand_out(held, left)
+        else:
+            self._complete(held)
+
+    def _hand_out(self, held: _Held, chunks: Sequence[int]) -> None:
+        held.left.update(chunks)
+        self._ready.extend(DockChunk(chunk, held.claim.needs_care) for chunk in chunks)
+
+    def _complete(self, held: _Held) -> None:
+        """All chunks of a shard have their parts."""
+        if self._plan.shard_chunks > 1:
+            # First in the row: until it is packed, a shard is many files.
+            self._ready.appendleft(PackShard(held.claim.shard))
+        else:
+            self._finish(held.claim.shard)
+
+    def _finish(self, shard: int) -> None:
+        self._finished.add(shard)
+        held = self._held.pop(shard, None)
+        if held is not None:
+            self._claims.release(held.claim)
+        self._publisher(ShardFinished(shard))
+
+    def _tell_damaged(self, damaged: Sequence[tuple[str, str, str]]) -> None:
+        for part, moved_to, reason in damaged:
+            self._publisher(PartSetAside(part, moved_to, reason))
+
+    def _tell_chunk(self, task: DockChunk, result: TaskResult) -> None:
+        if not self._is_live:
+            for restart in result.restarts:
+                self._publisher(WorkerRestarted(restart.index, restart.name, restart.reason))
+            self._publisher(MoleculesDone(result.n_ok, result.n_failed))
+        seconds = round(result.seconds, 3)
+        self._publisher(
+            ChunkFinished(task.chunk, result.n_ok, result.n_failed, seconds, result.host)
+        )
+
+    def _count(self, result: TaskResult) -> None:
+        self._failures += Counter(result.failures)
+        self._update(
+            n_ok=self._me.n_ok + result.n_ok,
+            n_failed=self._me.n_failed + result.n_failed,
+            core_seconds=round(self._me.core_seconds + result.seconds, 3),
+            n_restarts=self._me.n_restarts + len(result.restarts),
+        )
+
+    def _update(self, **fields: object) -> None:
+        self._me = self._me.model_copy(update=fields)
+
+
+def _spread(pilot: str, n_shards: int) -> int:
+    """Return where in the library a pilot begins to look, so that not all look at one place."""
+    return int.from_bytes(blake2b(pilot.encode(), digest_size=8).digest()) % n_shards

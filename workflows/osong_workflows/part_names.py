@@ -1,0 +1,199 @@
+"""Parts as files: their names, where they are, whether they are whole. The parts are the state.
+
+A part's name holds the number and the key of its chunk or shard and the checksum of the file's own
+bytes, so a part proves itself: no side file, no database. The part of a shard lies in ``parts/``;
+while a shard of several chunks is under way, the parts of its chunks lie in a folder of their own.
+"""
+
+from __future__ import annotations
+
+import bisect
+import hashlib
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from osong.errors import CampaignError
+from osong_workflows.folder import full_disk, names_in
+from osong_workflows.plan import Chunk, Shard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from osong_workflows.folder import CampaignFolder
+    from osong_workflows.plan import Plan
+
+__all__ = [
+    "Piece",
+    "Results",
+    "chunk_parts",
+    "find_results",
+    "finished_shards",
+    "part_counts",
+    "part_name",
+    "part_place",
+    "part_problem",
+    "set_aside",
+]
+
+Piece: TypeAlias = Chunk | Shard
+"""What a part can be the result of."""
+
+_NAME: Final = re.compile(r"(\d{6,})-([0-9a-f]{16})-([0-9a-f]{32})\.parquet")
+
+
+@dataclass(frozen=True)
+class Result:
+    """A part: its file, and the records that it is about."""
+
+    path: Path
+    piece: Piece
+
+
+@dataclass(frozen=True)
+class Results:
+    """The parts of a campaign, finished or not, in the order of the library.
+
+    Attributes
+    ----------
+    parts
+        Sorted by their first record; no record is in two of them.
+    """
+
+    parts: tuple[Result, ...]
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files."""
+        return [part.path for part in self.parts]
+
+    @property
+    def n_records(self) -> int:
+        """Molecules that have a row."""
+        return sum(part.piece.n_records for part in self.parts)
+
+    def locate(self, index: int) -> Path | None:
+        """Return the file that holds the row of a molecule, None where it is not done yet."""
+        found = bisect.bisect_right(self.parts, index, key=lambda part: part.piece.start) - 1
+        if found < 0:
+            return None
+        part = self.parts[found]
+        return part.path if index < part.piece.start + part.piece.n_records else None
+
+
+def find_results(folder: CampaignFolder, plan: Plan) -> Results:
+    """Return the parts of finished shards, and of the finished chunks of the others.
+
+    By name only; nothing is read.
+    """
+    whole = finished_shards(folder, plan)
+    parts = [Result(path, plan.shard(index)) for index, path in whole.items()]
+    if plan.shard_chunks > 1:
+        for index in _shards_under_way(folder, plan):
+            if index not in whole:
+                loose = chunk_parts(folder, plan, plan.shard(index))
+                parts += [Result(path, plan.chunk(chunk)) for chunk, path in loose.items()]
+    return Results(tuple(sorted(parts, key=lambda part: part.piece.start)))
+
+
+def finished_shards(folder: CampaignFolder, plan: Plan) -> dict[int, Path]:
+    """Return the part of each finished shard, by name only."""
+    found: dict[int, Path] = {}
+    for name in names_in(folder.parts):
+        match = _NAME.fullmatch(name)
+        if match is None:
+            continue
+        index = int(match[1])
+        if index < plan.n_shards and plan.shard(index).key[:16] == match[2]:
+            # Two parts of one shard differ at most in what became of a molecule that one run
+            # gave up for time; the first by name counts, always.
+            found.setdefault(index, folder.parts / name)
+    return found
+
+
+def chunk_parts(folder: CampaignFolder, plan: Plan, shard: Shard) -> dict[int, Path]:
+    """Return the parts of a shard's chunks while it is not packed, by name only."""
+    place = folder.shard_parts(shard.index)
+    found: dict[int, Path] = {}
+    for name in names_in(place):
+        match = _NAME.fullmatch(name)
+        if match is None:
+            continue
+        index = int(match[1])
+        if index in shard.chunks and plan.chunk(index).key[:16] == match[2]:
+            found.setdefault(index, place / name)
+    return found
+
+
+def part_place(folder: CampaignFolder, plan: Plan, piece: Piece) -> Path:
+    """Return the folder that a part belongs to."""
+    if isinstance(piece, Shard) or plan.shard_chunks == 1:
+        return folder.parts
+    return folder.shard_parts(plan.shard_of(piece.index))
+
+
+def part_name(piece: Piece, written: Path) -> str:
+    """Return the name of a part whose bytes are in a file."""
+    return f"{piece.index:06d}-{piece.key[:16]}-{_checksum(written)}.parquet"
+
+
+def part_counts(part: Path) -> tuple[int, Counter[str]]:
+    """Return how many molecules are ok, and how many failed at each stage, from a part's footer.
+
+    Raises
+    ------
+    CampaignError
+        The footer cannot be read.
+    """
+    try:
+        metadata = pq.read_metadata(part).metadata or {}
+        return int(metadata[b"osong.ok"]), Counter(json.loads(metadata[b"osong.failed"]))
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        raise CampaignError(
+            f"{part}: the part is damaged ({error}); run: osong resume --verify"
+        ) from error
+
+
+def part_problem(part: Path, piece: Piece) -> str | None:
+    """Return what is wrong with a part, or None: checksum, counts and the molecules' numbers."""
+    try:
+        match = _NAME.fullmatch(part.name)
+        if match is None or _checksum(part) != match[3]:
+            return "its bytes are not those that were written"
+        n_ok, failures = part_counts(part)
+        if n_ok + failures.total() != piece.n_records:
+            return f"it has {n_ok + failures.total()} molecules instead of {piece.n_records}"
+        with pq.ParquetFile(part) as file:
+            index = file.read(columns=["index"], use_threads=False)["index"].to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        return f"it cannot be read ({error})"
+    except CampaignError as error:
+        return str(error)
+    if index != list(range(piece.start, piece.start + piece.n_records)):
+        return "its molecules are not those of its chunk"
+    return None
+
+
+def set_aside(folder: CampaignFolder, part: Path) -> Path:
+    """Move a damaged part out of the way and return where it is now."""
+    with full_disk(folder.path):
+        folder.damaged.mkdir(exist_ok=True)
+        return part.rename(folder.damaged / part.name)
+
+
+def _shards_under_way(folder: CampaignFolder, plan: Plan) -> Iterator[int]:
+    for name in names_in(folder.parts):
+        if name.isdecimal() and int(name) < plan.n_shards:
+            yield int(name)
+
+
+def _checksum(path: Path) -> str:
+    """Return the file's blake2b (16 bytes) in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

@@ -1,0 +1,87 @@
+"""Sweeping: damaged parts, what dead pilots left, what a finished campaign no longer needs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+from typing import TYPE_CHECKING, Final
+
+from osong_workflows.part_names import finished_shards, part_problem, set_aside
+from osong_workflows.pilots import read_pilots
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from osong_workflows.folder import CampaignFolder
+    from osong_workflows.pilots import PilotWatch
+    from osong_workflows.plan import Plan
+
+__all__ = ["check_parts", "sweep_dead", "sweep_finished"]
+
+_TEMPORARY: Final = re.compile(r"\.\d{6,}-(?P<pilot>.+)-[0-9a-f]{8}\.tmp")
+
+
+def check_parts(
+    folder: CampaignFolder,
+    plan: Plan,
+    tell: Callable[[str, str, str], None],
+    limit_bytes: float = float("inf"),
+) -> None:
+    """Check the parts of finished shards byte by byte, and set damaged ones aside.
+
+    Parameters
+    ----------
+    folder, plan
+        The campaign.
+    tell
+        Called with part, new place and reason of each that is set aside.
+    limit_bytes
+        Where there is more than this, only the sizes of the parts are looked at.
+    """
+    parts = finished_shards(folder, plan)
+    sizes = {index: part.stat().st_size for index, part in parts.items()}
+    for index, part in parts.items():
+        if sum(sizes.values()) <= limit_bytes:
+            problem = part_problem(part, plan.shard(index))
+        else:
+            problem = None if sizes[index] else "it is empty"
+        if problem is not None:
+            with contextlib.suppress(FileNotFoundError):
+                # Another pilot may have set it aside at the same moment.
+                tell(str(part), str(set_aside(folder, part)), problem)
+
+
+def sweep_dead(folder: CampaignFolder, watch: PilotWatch) -> None:
+    """Remove what dead pilots left half-written."""
+    known = {state.id for state in read_pilots(folder)}
+    for path in _temporaries(folder):
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and match["pilot"] in known and watch.is_dead(match["pilot"]):
+            path.unlink(missing_ok=True)
+    for pilot in known:
+        beat = folder.pilots / f".{pilot}.json.tmp"
+        if beat.exists() and watch.is_dead(pilot):
+            beat.unlink(missing_ok=True)
+
+
+def sweep_finished(folder: CampaignFolder) -> None:
+    """Remove what only a campaign under way needs: claims, parts of chunks, unfinished files."""
+    for place in (folder.claims, folder.suspects, folder.run):
+        shutil.rmtree(place, ignore_errors=True)
+    for path in (*_temporaries(folder), *folder.path.glob(".*.tmp")):
+        if path.is_file():
+            path.unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        for entry in list(os.scandir(folder.parts)):
+            if entry.is_dir() and entry.name.isdecimal():
+                shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def _temporaries(folder: CampaignFolder) -> Iterator[Path]:
+    """Yield what stands under temporary names."""
+    for place in (folder.parts, *folder.parts.glob("[0-9]*[0-9]")):
+        if place.is_dir():
+            yield from (path for path in place.glob(".*.tmp") if path.is_file())
