@@ -10,11 +10,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-import psutil
 from pydantic import ValidationError
 
 from osong_workflows.amounts import duration
-from osong_workflows.pilots import PilotState
+from osong_workflows.pilots import LEASE_S, PilotState, new_pilot, process_is_gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -122,7 +121,7 @@ class PilotReader:
         self,
         folder: Path,
         *,
-        lease_s: float = 120.0,
+        lease_s: float = LEASE_S,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -130,6 +129,7 @@ class PilotReader:
         self._lease_s = lease_s
         self._monotonic = monotonic
         self._now = now
+        self._here = new_pilot("")
         self._signs: dict[str, _Sign] = {}
         self._ended: dict[str, tuple[PilotState, float]] = {}
         self.unreadable: tuple[str, ...] = ()
@@ -204,24 +204,11 @@ class PilotReader:
         life: Life
         if state.state == "ended":
             life, silent_s = "ended", max(0.0, age_s)
-        elif is_restarted or has_died_here(state):
+        elif is_restarted or process_is_gone(state, self._here):
             life = "gone"
         else:
             life = "at work" if silent_s <= self._lease_s else "silent"
         return PilotView(state=state, life=life, silent_s=silent_s, clock_s=0.0)
-
-
-def has_died_here(state: PilotState) -> bool:
-    """Return whether a pilot ran on this machine, since its last start, and its process is gone."""
-    if state.boot_id != _boot_id() or state.pid_namespace != _pid_namespace():
-        return False
-    try:
-        # A later process may have the same number; it began at another time.
-        return abs(psutil.Process(state.pid).create_time() - state.process_start) > 2.0
-    except psutil.NoSuchProcess:
-        return True
-    except psutil.Error:
-        return False
 
 
 def clock_notes(views: Sequence[PilotView], behind_s: float) -> list[str]:
@@ -265,19 +252,3 @@ def _clock_offset(state: PilotState, written: float) -> float:
         return datetime.fromisoformat(state.time).timestamp() - written
     except ValueError:
         return 0.0
-
-
-def _boot_id() -> str:
-    """Return what names this machine since its last start."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
-
-
-def _pid_namespace() -> int:
-    """Return what names the set of process numbers that this process sees."""
-    try:
-        return Path("/proc/self/ns/pid").stat().st_ino
-    except OSError:
-        return 0

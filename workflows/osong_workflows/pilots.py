@@ -23,7 +23,16 @@ from osong_workflows.folder import names_in, write_atomically
 if TYPE_CHECKING:
     from osong_workflows.folder import CampaignFolder
 
-__all__ = ["BEAT_S", "LEASE_S", "Clock", "PilotState", "PilotWatch", "new_pilot", "read_pilots"]
+__all__ = [
+    "BEAT_S",
+    "LEASE_S",
+    "Clock",
+    "PilotState",
+    "PilotWatch",
+    "new_pilot",
+    "process_is_gone",
+    "read_pilots",
+]
 
 BEAT_S: Final = 20.0
 """How often a pilot shows life: 160 pilots make eight small files a second."""
@@ -187,16 +196,22 @@ class PilotWatch:
         if state.job and state.job == me.job and state.restart < me.restart:
             # Slurm started this job again: what it was before is gone.
             return True
-        here = (me.host, me.boot_id, me.pid_namespace)
-        if (state.host, state.boot_id, state.pid_namespace) != here or not me.boot_id:
-            return False
-        try:
-            start = psutil.Process(state.pid).create_time()
-        except psutil.NoSuchProcess:
-            return True
-        except psutil.Error:
-            return False
-        return abs(start - state.process_start) > 1.0
+        return process_is_gone(state, me)
+
+
+def process_is_gone(state: PilotState, here: PilotState) -> bool:
+    """Return whether a pilot's process is known to be gone: only where ``here`` can see it."""
+    machine = (here.host, here.boot_id, here.pid_namespace)
+    if (state.host, state.boot_id, state.pid_namespace) != machine or not here.boot_id:
+        return False
+    try:
+        start = psutil.Process(state.pid).create_time()
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.Error:
+        return False
+    # A later process may have the same number.
+    return abs(start - state.process_start) > 1.0
 
 
 def _read(path: Path) -> PilotState | None:
