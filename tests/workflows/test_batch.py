@@ -1,0 +1,304 @@
+"""Batch scripts, run by bash with a stand-in for Slurm and for the pilot; then ``jobs.json``."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import osong_slurm
+from osong.errors import InputError
+from osong_workflows.batch import _directive, _expandable, make_finish, make_pilots
+from osong_workflows.sites import Mpi, Site, load_site
+
+PILOT = """\
+import json, os, signal, sys, time
+from pathlib import Path
+me = Path(os.environ["STUB"])
+(me / "arguments").write_text(json.dumps(sys.argv[1:]))
+def stop(number, frame):
+    with open(me / "signals", "a") as file:
+        file.write(f"{number} ")
+    time.sleep(0.3)
+    sys.exit(75)
+if os.environ["STUB_DOES"] == "listen":
+    signal.signal(signal.SIGUSR1, stop)
+    signal.signal(signal.SIGTERM, stop)
+if os.environ["STUB_DOES"] in ("listen", "deaf"):
+    (me / "begun").touch()
+    time.sleep(60)
+sys.exit(int(os.environ["STUB_DOES"]))
+"""
+
+NASTY = """it's a "campaign" $(touch owned) `touch owned` & ; | $HOME ~ * é % # ."""
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand-ins for Slurm's commands that note how they were called; their folder."""
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    for name in ("squeue", "scontrol", "scancel", "srun", "module"):
+        script = f"""#!/bin/sh
+printf '%s ' {name} "$@" >> '{tmp_path}/called'
+echo >> '{tmp_path}/called'
+[ {name} != squeue ] || echo "${{STUB_STATE:-RUNNING}}"
+"""
+        (commands / name).write_text(script)
+        (commands / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{commands}:{os.environ['PATH']}")
+    monkeypatch.setenv("STUB", str(tmp_path))
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
+    monkeypatch.delenv("SLURM_RESTART_COUNT", raising=False)
+    return tmp_path
+
+
+def stub_site(folder: Path, **fields: object) -> Site:
+    (folder / "pilot.py").write_text(PILOT)
+    return Site(name="here", osong=(sys.executable, str(folder / "pilot.py")), **fields)
+
+
+def start(folder: Path, script: str, does: str, **variables: str) -> subprocess.Popen[str]:
+    (folder / "script").write_text(script)
+    return subprocess.Popen(
+        ["bash", "script"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        env=os.environ | {"STUB_DOES": does} | variables,
+    )
+
+
+def called(folder: Path) -> list[str]:
+    path = folder / "called"
+    return [line.strip() for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def wait_until(path: Path) -> None:
+    deadline = time.monotonic() + 30
+    while not path.exists():
+        assert time.monotonic() < deadline, path
+        time.sleep(0.02)
+
+
+REQUEUED = ["squeue --noheader --jobs=7_3 --format=%T", "scontrol requeue 7_3"]
+
+
+@pytest.mark.parametrize(
+    ("does", "restarts", "state", "expected"),
+    [
+        ("0", "0", "RUNNING", ["scancel --quiet --state=PENDING 7"]),
+        ("75", "0", "RUNNING", REQUEUED),
+        ("75", "99", "RUNNING", REQUEUED),
+        ("75", "0", "COMPLETING", REQUEUED[:1]),
+        ("1", "0", "RUNNING", REQUEUED),
+        ("1", "4", "RUNNING", REQUEUED),
+        ("1", "5", "RUNNING", []),
+        ("130", "5", "RUNNING", []),
+    ],
+)
+def test_what_becomes_of_an_element_that_ended(slurm, does, restarts, state, expected):
+    batch = make_pilots(slurm, stub_site(slurm), 1)
+    variables = {"SLURM_RESTART_COUNT": restarts, "STUB_STATE": state}
+    process = start(slurm, batch.script, does, **variables)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == int(does)
+    assert called(slurm) == expected
+    assert f"the pilot ended with code {does}" in output
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
+def test_signals_are_passed_on_and_the_pilot_is_waited_for(slurm, number):
+    process = start(slurm, make_pilots(slurm, stub_site(slurm), 1).script, "listen")
+    wait_until(slurm / "begun")
+    for _ in range(3):
+        process.send_signal(number)
+        time.sleep(0.05)
+    process.communicate(timeout=60)
+    assert process.returncode == 75, "the pilot's code, not that of an interrupted wait"
+    assert (slurm / "signals").read_text().split()[0] == str(int(number))
+    assert called(slurm) == REQUEUED
+
+
+def test_warning_that_kills_a_pilot_which_did_not_listen_yet_is_no_error(slurm):
+    process = start(
+        slurm, make_pilots(slurm, stub_site(slurm), 1).script, "deaf", SLURM_RESTART_COUNT="9"
+    )
+    wait_until(slurm / "begun")
+    process.send_signal(signal.SIGUSR1)
+    process.communicate(timeout=60)
+    assert process.returncode == 75
+    assert called(slurm) == REQUEUED
+
+
+def test_job_that_is_being_cancelled_stays_away(slurm):
+    process = start(
+        slurm, make_pilots(slurm, stub_site(slurm), 1).script, "listen", STUB_STATE="COMPLETING"
+    )
+    wait_until(slurm / "begun")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert called(slurm) == REQUEUED[:1]
+
+
+def test_warning_before_the_pilot_begins_starts_none(slurm):
+    site = stub_site(slurm, setup=("touch set-up; sleep 1",))
+    process = start(slurm, make_pilots(slurm, site, 1).script, "0")
+    wait_until(slurm / "set-up")
+    process.send_signal(signal.SIGUSR1)
+    process.communicate(timeout=60)
+    assert process.returncode == 75
+    assert not (slurm / "arguments").exists()
+    assert called(slurm) == REQUEUED
+
+
+def test_no_name_of_a_user_is_read_as_shell(slurm, monkeypatch):
+    """Folder, modules, container, flags, scratch: they arrive as they were written."""
+    monkeypatch.setenv("LOCAL", "/local/a b")
+    folder = slurm / NASTY
+    site = stub_site(slurm, scratch="${LOCAL}/$(touch owned)'\"`x`", modules=(NASTY,))
+    site = site.model_copy(update={"osong": (*site.osong, NASTY)})
+    process = start(slurm, make_pilots(folder, site, 1).script, "0")
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    arguments = json.loads((slurm / "arguments").read_text())
+    assert arguments[:3] == [NASTY, "resume", str(folder)]
+    assert arguments[-2:] == ["--scratch", "/local/a b/$(touch owned)'\"`x`"]
+    assert called(slurm)[0] == f"module load {NASTY}"
+    assert not (slurm / "owned").exists()
+
+
+@given(st.text(st.characters(exclude_characters="\0\n\r", exclude_categories=("Cs",)), min_size=1))
+def test_any_word_is_one_word_of_a_directive(text):
+    """By Slurm's rules: quotes of either kind, and a backslash before any character."""
+    assert slurm_words(_directive(f"--x={text}")) == [f"--x={text}"]
+
+
+def slurm_words(line: str) -> list[str]:
+    """Words of an ``#SBATCH`` line as sbatch 22.05 takes them apart (tried on a real one)."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=False)
+    lexer.whitespace_split = True
+    lexer.commenters = "#"
+    return list(lexer)
+
+
+def test_only_plain_variables_of_scratch_are_expanded():
+    assert _expandable("") == ""
+    assert _expandable("/tmp/x") == "/tmp/x"
+    assert _expandable("$A/${B}c$(d)$1") == '"$A"/"${B}"\'c$(d)$1\''
+
+
+def test_elements_of_the_array_share_the_nodes_evenly(tmp_path):
+    def shape(nodes: int) -> tuple[int, int]:
+        batch = make_pilots(tmp_path, Site(nodes_per_pilot=64, max_array=3), nodes)
+        assert f"#SBATCH --array=0-{batch.n_pilots - 1}\n" in batch.script
+        assert f"#SBATCH --nodes={batch.nodes}\n" in batch.script
+        return batch.n_pilots, batch.nodes
+
+    assert [shape(n) for n in (1, 64, 100, 192)] == [(1, 1), (1, 64), (2, 50), (3, 64)]
+    with pytest.raises(InputError, match="193 nodes are 4 jobs of 64 nodes and site '' takes 3"):
+        shape(193)
+    with pytest.raises(InputError, match="at least 1"):
+        shape(0)
+
+
+def test_what_a_job_asks_for(tmp_path):
+    site = Site(
+        partition="p",
+        account="a",
+        qos="q",
+        constraint="c&d",
+        cores_per_node=8,
+        gpus_per_node=2,
+        memory_per_node="10G",
+        time_limit="1-00:00:00",
+        extra=("--comment=a b",),
+    )
+    batch = make_pilots(tmp_path, site, 1)
+    lines = [line for line in batch.script.splitlines() if line.startswith("#SBATCH")]
+    for option in (
+        "--partition=p",
+        "--account=a",
+        "--qos=q",
+        "--constraint=c&d",
+        "--ntasks-per-node=1",
+        "--cpus-per-task=8",
+        "--gpus-per-node=2",
+        "--mem=10G",
+        "--time=1-00:00:00",
+        "--signal=B:USR1@600",
+        "--no-kill",
+        "--requeue",
+        "--open-mode=append",
+        '"--comment=a b"',
+    ):
+        assert f"#SBATCH {option}" in lines
+    assert "--exclusive" not in batch.script
+    assert "#SBATCH --exclusive" in make_pilots(tmp_path, Site(), 1).script
+    assert batch.script.splitlines()[len(lines) + 2].startswith("trap "), "before anything else"
+    assert batch.command == (
+        "sbatch",
+        "--parsable",
+        f"--chdir={tmp_path}",
+        f"--output={tmp_path}/logs/slurm-%A_%a.out",
+    )
+
+
+def test_ranks_are_started_so_that_one_may_die(tmp_path):
+    site = Site(launch="mpi", mpi=Mpi(plugin="pmi2", flags=("-x",)), cores_per_node=8)
+    script = make_pilots(tmp_path, site, 1).script
+    assert "#SBATCH --ntasks-per-node=4\n#SBATCH --cpus-per-task=2\n" in script
+    assert (
+        'srun --cpus-per-task="$((SLURM_CPUS_ON_NODE / 4))" --mpi=pmi2 --ntasks=4 --no-kill '
+        "--kill-on-bad-exit=0 --wait=0 -x " in script
+    )
+    site = Site(launch="mpi", mpi=Mpi(launcher="mpiexec", flags=("-bind-to", "none")))
+    script = make_pilots(tmp_path, site, 1).script
+    assert "    mpiexec -n 4 -bind-to none " in script
+    assert "--runner mpi " in script
+
+
+def test_finishing_job_asks_for_one_core_after_the_array(tmp_path):
+    site = Site(partition="big", constraint="c", qos="q", account="a", finish_partition="serial")
+    batch = make_finish(tmp_path, site, "12")
+    assert batch.command[-1] == "--dependency=afterany:12"
+    assert "#SBATCH --partition=serial\n#SBATCH --account=a\n#SBATCH --time" in batch.script
+    assert batch.script.endswith(f"osong finish {tmp_path}\n")
+    same = make_finish(tmp_path, site.model_copy(update={"finish_partition": ""}), "12")
+    assert "#SBATCH --partition=big\n#SBATCH --account=a\n#SBATCH --qos=q\n" in same.script
+
+
+@pytest.mark.parametrize("name", osong_slurm.site_names())
+@pytest.mark.parametrize("launch", ["srun", "mpi", "local"])
+def test_every_script_is_shell(tmp_path, name, launch):
+    site = load_site(name).model_copy(update={"launch": launch})
+    for batch in (make_pilots(tmp_path, site, 1), make_finish(tmp_path, site, "1")):
+        assert batch.script.startswith("#!/bin/bash\n")
+        subprocess.run(["bash", "-n"], input=batch.script, text=True, check=True)
+        assert "{" not in "".join(x for x in batch.script.splitlines() if x.startswith("#SBATCH"))
+
+
+def test_folders_that_slurm_cannot_write_to_are_refused(tmp_path):
+    for name in ("a\\b", "a\nb", "a\x7fb"):
+        with pytest.raises(InputError, match="backslash or a control character"):
+            make_pilots(tmp_path / name, Site(), 1)
+    command = make_pilots(tmp_path / "%A", Site(), 1).command
+    assert command[-1] == f"--output={tmp_path}/%%A/logs/slurm-%A_%a.out"
+    assert command[-2] == f"--chdir={tmp_path}/%A"
+
+
+def test_names_cannot_write_lines_into_the_script(tmp_path):
+    site = Site(name="x\n#SBATCH --account=other")
+    script = make_pilots(tmp_path, site, 1).script
+    assert "\n#SBATCH --account" not in script
