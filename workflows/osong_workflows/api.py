@@ -15,8 +15,13 @@ from osong.library import is_prepared
 from osong_workflows.campaign import Campaign
 from osong_workflows.create import create_campaign
 from osong_workflows.docking import DEFAULT_DOCKER
-from osong_workflows.file_campaigns import campaign_folders
+from osong_workflows.file_campaigns import campaign_folders, create_campaigns
 from osong_workflows.jobs import describe_states
+from osong_workflows.outputs import read_outputs, read_wishes, write_outputs
+from osong_workflows.overview import log_lines, observe
+from osong_workflows.panel import draw_campaigns
+from osong_workflows.plan_view import plan_view
+from osong_workflows.planning import plan_campaign
 from osong_workflows.prepare_run import prepare_library
 from osong_workflows.runners.base import check_runner
 from osong_workflows.settings import dump_ligand_options, make_settings
@@ -29,6 +34,7 @@ from osong_workflows.submit import (
     submit,
     submit_and_watch,
 )
+from osong_workflows.watch import watch_campaign, watch_campaigns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -43,17 +49,28 @@ __all__ = [
     "campaign_folders",
     "cancel",
     "continue_or_give_up",
+    "create_campaigns",
     "describe_states",
+    "draw_campaigns",
     "folders_to_submit",
     "load_site",
+    "log_lines",
+    "observe",
     "open_campaign",
+    "plan_campaign",
+    "plan_view",
     "prepare_library",
+    "read_outputs",
+    "read_wishes",
     "render",
     "resume",
     "screen",
     "status",
     "submit",
     "submit_and_watch",
+    "watch_campaign",
+    "watch_campaigns",
+    "write_outputs",
 ]
 
 

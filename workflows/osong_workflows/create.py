@@ -27,7 +27,13 @@ if TYPE_CHECKING:
     from osong.box import Box
     from osong_workflows.runners.base import RunnerName
 
-__all__ = ["TargetLike", "create_campaign", "finish_planning"]
+__all__ = [
+    "TargetLike",
+    "check_folder",
+    "create_campaign",
+    "finish_planning",
+    "grid_bytes",
+]
 
 _IN_MEMORY: Final = "(molecules from Python)"
 
@@ -79,7 +85,7 @@ def create_campaign(
     folder = CampaignFolder.at(out)
     settings = settings.model_copy(update={"library": _library_name(library)})
     records = _open_library(library, settings)
-    _check_folder(folder, settings)
+    check_folder(folder, settings)
     if not folder.plan.exists():
         _check_space(folder, library)
     is_new = not folder.path.exists()
@@ -87,7 +93,7 @@ def create_campaign(
         folder.path.mkdir(parents=True, exist_ok=True)
     with folder.locked():
         # Another process may have been faster.
-        _check_folder(folder, settings)
+        check_folder(folder, settings)
         if folder.plan.exists():
             _check_library(folder, read_plan(folder), settings, records)
             return folder
@@ -143,7 +149,7 @@ def _plan(
         workers=workers,
         chunk_size=sizes[0],
         shard_chunks=sizes[1],
-        grid_bytes=_grid_bytes(box),
+        grid_bytes=grid_bytes(box),
     )
 
 
@@ -178,8 +184,14 @@ def _read_library(
     return iter(read_records(path, **options))
 
 
-def _check_folder(folder: CampaignFolder, settings: CampaignSettings) -> None:
-    """Check that a folder is new, empty, or of a campaign with the same settings."""
+def check_folder(folder: CampaignFolder, settings: CampaignSettings) -> None:
+    """Check that a folder is new, empty, or of a campaign with the same settings.
+
+    Raises
+    ------
+    CampaignError
+        It is none of them; the message says what differs.
+    """
     path = folder.path
     if path.exists() and not path.is_dir():
         raise CampaignError(f"{path}: is a file; choose a folder for the campaign")
@@ -241,6 +253,6 @@ def _check_space(folder: CampaignFolder, library: object) -> None:
         )
 
 
-def _grid_bytes(box: Box) -> int:
+def grid_bytes(box: Box) -> int:
     """Return the memory of the target's grid maps."""
     return math.prod(box.n_points()) * len(ATOM_TYPES) * 4

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from osong_workflows.settings import CampaignSettings
 
 __all__ = [
+    "BYTES_PER_PROCESS",
+    "FILES_BESIDES",
     "FORMAT",
     "SECONDS_PER_MOLECULE",
     "Chunk",
@@ -55,9 +57,9 @@ _SHARD_RECORDS: Final = 131_072
 _BYTES_PER_ROW: Final = 300
 _BYTES_PER_POSE: Final = 700
 """Measured on drug-like molecules (45 atoms with hydrogens), Zstandard."""
-_BYTES_PER_PROCESS: Final = 600 * 2**20
+BYTES_PER_PROCESS: Final = 600 * 2**20
 """Before grid maps. Measured: 557 MiB while the kernels compile, 340 MiB after."""
-_FILES_BESIDES: Final = 8
+FILES_BESIDES: Final = 8
 """campaign.toml, plan.json, target, lock, a log and a file of the pilot, two of outputs."""
 
 
@@ -267,11 +269,11 @@ def make_plan(
         library_digest=library.digest,
         input_bytes=library.n_bytes,
         parts_bytes=parts_bytes,
-        memory_bytes_per_worker=_BYTES_PER_PROCESS + grid_bytes,
+        memory_bytes_per_worker=BYTES_PER_PROCESS + grid_bytes,
         n_files=0,
         input_files=library.files,
     )
-    plan = plan.model_copy(update={"n_files": plan.n_shards + len(library.files) + _FILES_BESIDES})
+    plan = plan.model_copy(update={"n_files": plan.n_shards + len(library.files) + FILES_BESIDES})
     write_atomically(folder.plan, (plan.model_dump_json(indent=1) + "\n").encode())
     return plan
 

@@ -22,7 +22,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["StagedFile", "StagedLibrary", "library_digest", "read_staged", "stage_library"]
+__all__ = [
+    "FILE_RECORDS",
+    "StagedFile",
+    "StagedLibrary",
+    "library_digest",
+    "read_staged",
+    "stage_library",
+    "staged_bytes",
+]
 
 _SCHEMA: Final = pa.schema(
     [("name", pa.string()), ("source", pa.string()), ("format", pa.string()), ("data", pa.string())]
@@ -30,7 +38,7 @@ _SCHEMA: Final = pa.schema(
 _GROUP_RECORDS: Final = 4096
 _GROUP_CHARACTERS: Final = 4 * 2**20
 """A row group is what a chunk reads at least; SDF records of 5 kB would make 20 MB of 4096."""
-_FILE_RECORDS: Final = 2**20
+FILE_RECORDS: Final = 2**20
 """A thousand input files for 1e9 molecules."""
 
 
@@ -111,6 +119,15 @@ def stage_library(records: Iterable[Record], folder: Path) -> StagedLibrary:
     return StagedLibrary(tuple(files), sum(file.n_records for file in files), digest.hex(), n_bytes)
 
 
+def staged_bytes(records: Iterable[Record]) -> int:
+    """Return what some records would take on the disk; nothing is written there."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        pa.Table.from_pylist(list(map(_row, records)), _SCHEMA), sink, compression="zstd"
+    )
+    return int(sink.getvalue().size)
+
+
 def read_staged(
     folder: Path, files: Iterable[StagedFile], start: int, n_records: int
 ) -> Iterator[Record]:
@@ -166,7 +183,7 @@ class _StagedWriter:
         self._n_characters += len(row["data"])
         if len(self._rows) >= _GROUP_RECORDS or self._n_characters >= _GROUP_CHARACTERS:
             self._flush()
-            if self._n_in_file >= _FILE_RECORDS:
+            if self._n_in_file >= FILE_RECORDS:
                 self._end_file()
 
     def close(self) -> None:

@@ -4,7 +4,20 @@ from typing import Annotated
 
 import typer
 
-from osong.cli import bench, campaign, cancel, dock, doctor, explain, prepare, screen, submit, top
+from osong.cli import (
+    bench,
+    campaign,
+    cancel,
+    dock,
+    doctor,
+    explain,
+    plan,
+    prepare,
+    screen,
+    status,
+    submit,
+    top,
+)
 from osong.cli.failures import OneLineErrors
 
 __all__ = ["app"]
@@ -29,7 +42,8 @@ prepare_app.command("library")(prepare.prepare_library)
 app.add_typer(prepare_app, name="prepare")
 app.command("dock")(dock.dock)
 app.command("screen")(screen.screen)
-app.command("status")(campaign.status)
+app.command("plan")(plan.plan)
+app.command("status", cls=status.StatusCommand)(status.status)
 app.command("resume")(campaign.resume)
 app.command("submit")(submit.submit)
 app.command("cancel")(cancel.cancel)

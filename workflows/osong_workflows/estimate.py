@@ -1,0 +1,323 @@
+"""What a campaign file would cost, before anything runs: molecules, files, disk, memory, hours."""
+
+from __future__ import annotations
+
+import math
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from pydantic import BaseModel, ConfigDict
+
+from osong.library import Record, open_prepared, read_prepared
+from osong.library.sampling import sample_library
+from osong_workflows.create import grid_bytes
+from osong_workflows.plan import (
+    BYTES_PER_PROCESS,
+    FILES_BESIDES,
+    SECONDS_PER_MOLECULE,
+    bytes_per_molecule,
+    choose_sizes,
+)
+from osong_workflows.prepared import PREPARED
+from osong_workflows.staging import FILE_RECORDS, staged_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from osong.box import Box
+    from osong_workflows.campaign_file import CampaignFile
+    from osong_workflows.create import TargetLike
+    from osong_workflows.place import RunPlace
+
+__all__ = [
+    "CampaignEstimate",
+    "LibraryCount",
+    "MoleculeTime",
+    "TargetEstimate",
+    "count_library",
+    "estimate_campaign",
+    "usual_time",
+]
+
+_PREPARE_S: Final = 0.15
+"""Of `SECONDS_PER_MOLECULE`: what a prepared library has behind it."""
+_FASTEST_S: Final = SECONDS_PER_MOLECULE["score"]
+_N_PREPARED: Final = 4096
+"""Molecules of a prepared library that stand for all."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LibraryCount(_Frozen):
+    """How many molecules a library has.
+
+    Attributes
+    ----------
+    n_records
+        Molecules.
+    is_exact
+        Whether they were counted.
+    bytes_per_record
+        Of the campaign's copy.
+    records
+        Some of them, spread over what was read.
+    """
+
+    n_records: int
+    is_exact: bool
+    bytes_per_record: float
+    records: tuple[Record, ...]
+
+
+class MoleculeTime(_Frozen):
+    """What a molecule takes, states and all.
+
+    Attributes
+    ----------
+    seconds
+        Of one core.
+    uncertainty
+        Standard error of ``seconds``, where it was measured.
+    n_measured
+        Molecules that were docked to find out; 0 where it is what another machine took.
+    n_failed
+        Of them without poses.
+    """
+
+    seconds: float
+    uncertainty: float = 0.0
+    n_measured: int = 0
+    n_failed: int = 0
+
+
+class TargetEstimate(_Frozen):
+    """What the campaign of one target would be.
+
+    Attributes
+    ----------
+    label, target, folder
+        What it is called, what the receptor is called, where it would be.
+    box_size
+        Edges of the box, angstrom.
+    n_molecules, n_chunks, chunk_size, n_shards
+        Work: molecules, units of work and molecules in each, files of results.
+    n_files
+        In the finished folder.
+    input_bytes, parts_bytes
+        Disk: the records' copy, and the results.
+    memory_bytes_per_worker
+        Kernels and grid maps.
+    core_hours
+        One core's.
+    """
+
+    label: str
+    target: str
+    folder: str
+    box_size: tuple[float, float, float]
+    n_molecules: int
+    n_chunks: int
+    chunk_size: int
+    n_shards: int
+    n_files: int
+    input_bytes: int
+    parts_bytes: int
+    memory_bytes_per_worker: int
+    core_hours: float
+
+    @property
+    def disk_bytes(self) -> int:
+        """All of it."""
+        return self.input_bytes + self.parts_bytes
+
+
+class CampaignEstimate(_Frozen):
+    """What a campaign file would cost.
+
+    Attributes
+    ----------
+    file, library, effort, scoring
+        What was asked.
+    is_exact
+        Whether the molecules were counted.
+    time
+        What a molecule takes.
+    targets
+        One campaign a target.
+    n_dockings, n_chunks, n_shards, n_files, disk_bytes, core_hours
+        In all.
+    where, workers, wall_hours
+        The place, and how long it takes there.
+    chunk_seconds
+        The unit of work that takes longest.
+    notes
+        What was assumed.
+    problems
+        Why it cannot be: one line each.
+    """
+
+    file: str
+    library: str
+    effort: str
+    scoring: str
+    is_exact: bool
+    time: MoleculeTime
+    targets: tuple[TargetEstimate, ...]
+    n_dockings: int
+    n_chunks: int
+    n_shards: int
+    n_files: int
+    disk_bytes: int
+    core_hours: float
+    where: str
+    workers: int
+    wall_hours: float
+    chunk_seconds: float
+    notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def count_library(file: CampaignFile) -> LibraryCount:
+    """Count the molecules of a file's library, or estimate them where counting would take long.
+
+    Raises
+    ------
+    InputError
+        The library cannot be read or is empty.
+    """
+    if file.is_prepared:
+        return _count_prepared(file)
+    sample = sample_library(file.library, **file.tables.reading.model_dump())
+    return LibraryCount(
+        n_records=sample.n_records,
+        is_exact=sample.is_exact,
+        bytes_per_record=staged_bytes(sample.records) / len(sample.records),
+        records=sample.records,
+    )
+
+
+def _count_prepared(file: CampaignFile) -> LibraryCount:
+    """Return what a prepared library says of itself; records are spread over all of it."""
+    library = open_prepared(file.library)
+    n_records = library.n_molecules
+    first = [(m.name, m.source) for m in islice(read_prepared(file.library), _N_PREPARED)]
+    stride = max(1, n_records // _N_PREPARED)
+    records = tuple(
+        Record(position, *first[i % len(first)], PREPARED, f"{library.content_hash}:{position}")
+        for i, position in enumerate(range(0, n_records, stride)[:_N_PREPARED])
+    )
+    size = staged_bytes(records) / max(len(records), 1)
+    return LibraryCount(n_records=n_records, is_exact=True, bytes_per_record=size, records=records)
+
+
+def usual_time(effort: str, *, is_prepared: bool) -> MoleculeTime:
+    """Return what a molecule took where Osong's own tables were measured."""
+    seconds = SECONDS_PER_MOLECULE[effort]
+    return MoleculeTime(seconds=max(seconds - _PREPARE_S, _FASTEST_S) if is_prepared else seconds)
+
+
+def estimate_campaign(
+    file: CampaignFile,
+    targets: Sequence[TargetLike],
+    count: LibraryCount,
+    time: MoleculeTime,
+    place: RunPlace,
+) -> CampaignEstimate:
+    """Return what a campaign would cost; nothing is read, checked or written.
+
+    Parameters
+    ----------
+    file
+        What was asked.
+    targets
+        The file's targets, made ready.
+    count
+        The library.
+    time
+        What a molecule takes.
+    place
+        Where it is to run.
+    """
+    memory = max(_memory(target.box) for target in targets)
+    workers = _workers(memory, place)
+    per_target = tuple(
+        _of_target(file, index, target, count, time, workers)
+        for index, target in enumerate(targets)
+    )
+    n_chunks = sum(target.n_chunks for target in per_target)
+    chunk_seconds = max(
+        min(target.chunk_size, target.n_molecules) * time.seconds for target in per_target
+    )
+    # Whole chunks: with more workers than chunks the rest have nothing to do.
+    wall_seconds = math.ceil(n_chunks / workers) * chunk_seconds
+    notes = list(place.notes)
+    if workers < place.cores:
+        notes.append(f"memory suffices for {workers:,} of {place.cores:,} cores")
+    return CampaignEstimate(
+        file=str(file.path),
+        library=str(file.library),
+        effort=file.tables.search.effort,
+        scoring=file.tables.search.scoring,
+        is_exact=count.is_exact,
+        time=time,
+        targets=per_target,
+        n_dockings=sum(target.n_molecules for target in per_target),
+        n_chunks=n_chunks,
+        n_shards=sum(target.n_shards for target in per_target),
+        n_files=sum(target.n_files for target in per_target),
+        disk_bytes=sum(target.disk_bytes for target in per_target),
+        core_hours=sum(target.core_hours for target in per_target),
+        where=place.name,
+        workers=workers,
+        wall_hours=wall_seconds / 3600,
+        chunk_seconds=chunk_seconds,
+        notes=tuple(notes),
+    )
+
+
+def _of_target(
+    file: CampaignFile,
+    index: int,
+    target: TargetLike,
+    count: LibraryCount,
+    time: MoleculeTime,
+    workers: int,
+) -> TargetEstimate:
+    """Return what the campaign of one target would be."""
+    n_records, asked = count.n_records, file.targets[index]
+    # What the plan of the campaign will go by, whatever a sample took.
+    seconds = SECONDS_PER_MOLECULE[file.tables.search.effort]
+    chunk_size, shard_chunks = choose_sizes(n_records, seconds, workers)
+    n_chunks = math.ceil(n_records / chunk_size)
+    n_shards = math.ceil(n_chunks / shard_chunks)
+    n_inputs = math.ceil(n_records / FILE_RECORDS)
+    return TargetEstimate(
+        label=asked.label,
+        target=target.name,
+        folder=str(asked.folder),
+        box_size=target.box.size,
+        n_molecules=n_records,
+        n_chunks=n_chunks,
+        chunk_size=chunk_size,
+        n_shards=n_shards,
+        n_files=n_shards + n_inputs + FILES_BESIDES,
+        input_bytes=math.ceil(n_records * count.bytes_per_record),
+        parts_bytes=n_records * bytes_per_molecule(file.tables.search.n_poses),
+        memory_bytes_per_worker=_memory(target.box),
+        core_hours=n_records * time.seconds / 3600,
+    )
+
+
+def _memory(box: Box) -> int:
+    """Return the bytes of a docking process."""
+    return BYTES_PER_PROCESS + grid_bytes(box)
+
+
+def _workers(memory: int, place: RunPlace) -> int:
+    """Return how many workers there would be: a core each, fewer where memory would not do."""
+    per_node = place.cores_per_node
+    if place.memory_per_node is not None:
+        per_node = min(per_node, max(1, place.memory_per_node // memory))
+    return place.nodes * per_node

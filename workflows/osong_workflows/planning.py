@@ -1,0 +1,81 @@
+"""`plan_campaign`: what a campaign file would cost and why it cannot be; nothing is written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from osong.errors import InputError
+from osong_workflows.campaign_file import read_campaign_file
+from osong_workflows.estimate import count_library, estimate_campaign, usual_time
+from osong_workflows.file_campaigns import settings_of
+from osong_workflows.place import place_of_site, this_machine
+from osong_workflows.refusals import refusals
+from osong_workflows.timing import measure_time, spread_records
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from osong_workflows.campaign_file import CampaignFile
+    from osong_workflows.create import TargetLike
+    from osong_workflows.estimate import CampaignEstimate, LibraryCount, MoleculeTime
+    from osong_workflows.events import Subscriber
+    from osong_workflows.sites import Site
+
+__all__ = ["plan_campaign"]
+
+
+def plan_campaign(
+    path: str | os.PathLike[str],
+    *,
+    site: Site | None = None,
+    nodes: int | None = None,
+    sample: int | None = None,
+    subscribers: Sequence[Subscriber] = (),
+) -> CampaignEstimate:
+    """Return what a campaign file would cost, and in ``problems`` all that keeps it from running.
+
+    Parameters
+    ----------
+    path
+        The campaign file.
+    site
+        Where it is to run; None: here.
+    nodes
+        On how many nodes.
+    sample
+        Molecules to dock, to measure what one takes; None: what it took elsewhere.
+    subscribers
+        Functions that hear how far the sample is.
+
+    Raises
+    ------
+    InputError
+        The file, its library or its targets cannot be used; one line names the place.
+    """
+    file = read_campaign_file(path)
+    place = this_machine(nodes) if site is None else place_of_site(site, nodes)
+    targets = file.load_targets()
+    try:
+        count = count_library(file)
+    except InputError as error:
+        raise file.place.error(("library",), str(error)) from error
+    time = _time(file, targets, count, sample, subscribers)
+    estimate = estimate_campaign(file, targets, count, time, place)
+    problems = tuple(refusals(file, targets, estimate, place))
+    return estimate.model_copy(update={"problems": problems})
+
+
+def _time(
+    file: CampaignFile,
+    targets: Sequence[TargetLike],
+    count: LibraryCount,
+    sample: int | None,
+    subscribers: Sequence[Subscriber],
+) -> MoleculeTime:
+    """Return what a molecule takes; measured with the largest box, where it takes longest."""
+    if sample is None:
+        return usual_time(file.tables.search.effort, is_prepared=file.is_prepared)
+    largest = max(targets, key=lambda target: target.box.volume)
+    records = spread_records(count.records, sample)
+    return measure_time(largest, settings_of(file, largest), records, subscribers)
