@@ -34,6 +34,7 @@ _DECOMPRESSORS: Final[dict[bytes, Callable[[], Any]]] = {
     b"BZh": bz2.BZ2Decompressor,
 }
 """By the first bytes of a file."""
+_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 _BLOCK_BYTES: Final = 1 << 15
 _BUFFER_BYTES: Final = 1 << 20
 _LINE_BYTES: Final = 1 << 24
@@ -128,7 +129,7 @@ def peek(path: Path, n_bytes: int = 1 << 16) -> bytes:
 
 
 def text_bytes(path: Path, n_bytes: int = 1 << 23) -> int:
-    """Return how long the text of a file is: of a compressed one about, from its first bytes.
+    """Return the bytes of a file's text as UTF-8: of a compressed one about, from its beginning.
 
     Parameters
     ----------
@@ -137,6 +138,8 @@ def text_bytes(path: Path, n_bytes: int = 1 << 23) -> int:
     n_bytes
         Text to unpack; a file with no more is measured, a longer one estimated.
     """
+    # Nearly all of a library is ASCII, which UTF-16 writes in two bytes each.
+    width = 2 if peek(path, 2).startswith(_UTF_16) else 1
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         magic = file.peek(4)
@@ -144,8 +147,9 @@ def text_bytes(path: Path, n_bytes: int = 1 << 23) -> int:
             if magic.startswith(start):
                 text = _Decompressed(file, decompressor)
                 n_read, is_whole = _read_up_to(text, n_bytes)
-                return n_read if is_whole else round(n_read * size / max(file.tell(), 1))
-    return size
+                whole = n_read if is_whole else n_read * size / max(file.tell(), 1)
+                return round(whole / width)
+    return size // width
 
 
 def _read_up_to(text: _Decompressed, n_bytes: int) -> tuple[int, bool]:
@@ -197,7 +201,7 @@ def read_lines(path: Path) -> Iterator[bytes]:
 
 def _decoded_lines(stream: IO[bytes], start: bytes) -> Iterator[bytes]:
     """Yield lines with their ends, as UTF-8 or as whatever 8-bit encoding the file has."""
-    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if start.startswith(_UTF_16):
         text = io.TextIOWrapper(stream, encoding="utf-16", errors="replace", newline=None)
         try:
             yield from (line.encode() for line in text)

@@ -58,6 +58,13 @@ def test_of_a_large_file_the_number_is_near(tmp_path: Path, packing: str) -> Non
     assert len(sample.records) == 2000
 
 
+def test_utf_16_has_two_bytes_a_letter(tmp_path: Path) -> None:
+    path = tmp_path / "a.smi"
+    path.write_text("\n".join(smiles_lines(20_000)), encoding="utf-16")
+    sample = sample_library(path, n_read=2000, small_bytes=1000)
+    assert sample.n_records == pytest.approx(20_000, rel=0.05)
+
+
 def test_of_a_folder_some_files_are_looked_at(tmp_path: Path) -> None:
     sizes = [3000, 1, 2000, 500, 1500] * 5
     for i, size in enumerate(sizes):
