@@ -269,6 +269,17 @@ def test_ranks_are_started_so_that_one_may_die(tmp_path):
     assert "--runner mpi " in script
 
 
+def test_what_workers_on_other_nodes_are_started_with(tmp_path):
+    site = Site(interface="ib0", srun_flags=("--mpi=none", "--x=a b"), lease_s=60, time_limit="10")
+    command = make_pilots(tmp_path, site, 1).script
+    assert (
+        f"resume {tmp_path} --runner srun --quiet --grace 45 --lease 60 --interface ib0 "
+        "--srun-flag=--mpi=none '--srun-flag=--x=a b' &" in command
+    )
+    local = site.model_copy(update={"launch": "local"})
+    assert "--interface" not in make_pilots(tmp_path, local, 1).script
+
+
 def test_finishing_job_asks_for_one_core_after_the_array(tmp_path):
     site = Site(partition="big", constraint="c", qos="q", account="a", finish_partition="serial")
     batch = make_finish(tmp_path, site, "12")

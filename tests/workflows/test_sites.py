@@ -89,6 +89,7 @@ def test_what_is_asked_for_besides_goes_before_the_profile(own_sites):
         ("time_limit = 12", r":1: time_limit: .*string, got 12"),
         ('launch = "ssh"', r":1: launch: Input should be 'srun', 'mpi' or 'local', got 'ssh'"),
         ('launch = "local"\nnodes_per_pilot = 2', "nodes_per_pilot must be 1"),
+        ('container = ["apptainer", "exec", "o.sif"]', 'launch must be "mpi" or "local"'),
         ('launch = "mpi"\n[mpi]\nranks_per_node = 2', "needs 3 ranks or more and a pilot has 2"),
         ('time_limit = "10"\nwarning_s = 600', r"warning_s \(600 s\) must be less than time_limit"),
         ('name = "x"', r":1: a site is called like its file"),

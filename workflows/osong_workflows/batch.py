@@ -164,6 +164,10 @@ def _pilot_command(folder: Path, site: Site, nodes: int) -> str:
     words += ["--grace", str(site.grace_s)]
     if site.lease_s:
         words += ["--lease", str(site.lease_s)]
+    if site.launch != "local" and site.interface:
+        words += ["--interface", site.interface]
+    if site.launch == "srun":
+        words += [f"--srun-flag={flag}" for flag in site.srun_flags]
     line = _launcher(site, nodes) + shlex.join(words)
     if site.scratch:
         line += f" --scratch {_expandable(site.scratch)}"

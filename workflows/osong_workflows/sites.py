@@ -114,7 +114,8 @@ class Site(BaseModel):
     setup
         Lines of shell that run after that.
     container
-        What stands before the command in the job, such as ("apptainer", "exec", "osong.sif").
+        What stands before the command in the job, such as ("apptainer", "exec", "osong.sif"); not
+        where ``launch`` is "srun", which a pilot calls itself.
     osong
         The command ``osong`` in the job; (): the one that submits, or "osong" in a container.
     scratch
@@ -170,6 +171,10 @@ class Site(BaseModel):
             )
         if self.launch == "local" and self.nodes_per_pilot > 1:
             raise ValueError('launch "local" is for one node: nodes_per_pilot must be 1')
+        if self.launch == "srun" and self.container:
+            raise ValueError(
+                'in a container there is no srun to call: launch must be "mpi" or "local"'
+            )
         ranks = self.mpi.ranks_per_node * self.nodes_per_pilot
         if self.launch == "mpi" and ranks < 3:
             raise ValueError(f'launch "mpi" needs 3 ranks or more and a pilot has {ranks}')
