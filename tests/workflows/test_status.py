@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +17,10 @@ from pilot_files import stamp, write_log, write_pilot
 from rich.console import Console
 
 from osong.errors import CampaignError
-from osong_workflows import jobs, parts, status
+from osong_workflows import jobs, part_names, status
 from osong_workflows.folder import CampaignFolder
 from osong_workflows.overview import Observer, log_lines, observe
-from osong_workflows.panel import draw, draw_all
+from osong_workflows.panel import draw, draw_campaigns
 from osong_workflows.pilot_views import PilotReader
 from osong_workflows.plan import read_plan
 from osong_workflows.status import StatusReader
@@ -84,7 +85,7 @@ class TestCounts:
 
         def count(part: Path) -> object:
             read.append(part)
-            return parts.part_counts(part)
+            return part_names.part_counts(part)
 
         monkeypatch.setattr(status, "part_counts", count)
         observer = Observer(campaign)
@@ -101,7 +102,7 @@ class TestCounts:
         def vanish(part: Path) -> object:
             if part == gone and gone.exists():
                 gone.rename(hidden)
-            return parts.part_counts(part)
+            return part_names.part_counts(part)
 
         monkeypatch.setattr(status, "part_counts", vanish)
         folder = CampaignFolder.at(campaign)
@@ -138,6 +139,7 @@ class TestLife:
     def test_a_process_of_this_machine_is_looked_for(self, campaign: Path) -> None:
         me = psutil.Process()
         here = {
+            "host": socket.gethostname(),
             "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
             "pid_namespace": Path("/proc/self/ns/pid").stat().st_ino,
             "process_start": me.create_time(),
@@ -429,13 +431,15 @@ class TestDrawing:
         assert "and 5 more pilots" in console.export_text()
 
     def test_names_are_no_markup(self, campaign: Path) -> None:
-        write_pilot(campaign, "node[red]1", state="ended", error="[bold]odd[/nothing]")
-        assert "[bold]odd[/nothing]" in drawn(campaign)
+        write_pilot(
+            campaign, "node1", node="node[red]1", state="ended", error="[bold]odd[/nothing]"
+        )
+        assert "node[red]1, 1 s ago: [bold]odd[/nothing]" in drawn(campaign)
 
     def test_several_are_a_table(self, campaign: Path) -> None:
         write_pilot(campaign, "node1", n_ok=40, core_seconds=40.0)
         console = Console(width=80, record=True, file=io.StringIO())
-        console.print(draw_all([observe(campaign), observe(campaign)]))
+        console.print(draw_campaigns([observe(campaign), observe(campaign)]))
         rows = [line for line in console.export_text().splitlines() if "run1" in line]
         assert len(rows) == 2
         assert "66.7 %" in rows[0]

@@ -1,10 +1,10 @@
-"""Times and rates as people read them."""
+"""Times, rates and foreign text as people read them."""
 
 from __future__ import annotations
 
 import math
 
-__all__ = ["counted", "duration", "speed"]
+__all__ = ["counted", "duration", "on_one_line", "speed"]
 
 
 def duration(seconds: float) -> str:
@@ -45,6 +45,17 @@ def speed(per_second: float | None) -> str:
 def counted(count: int, thing: str) -> str:
     """Return a count with its thing: ``1 pilot``, ``3 pilots``."""
     return f"{count:,} {thing}" + ("" if count == 1 else "s")
+
+
+def on_one_line(text: str) -> str:
+    r"""Return text from a library or an error on one line, without what steers a terminal.
+
+    Examples
+    --------
+    >>> on_one_line("the disk\n  is \x1b[31mfull")
+    'the disk is ?[31mfull'
+    """
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
 
 
 def _two(whole: int, base: int, big: str, small: str) -> str:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from osong_workflows.amounts import on_one_line
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
@@ -56,7 +58,7 @@ class LogLine:
         )
         when = self.time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
         line = f"{when} {self.host}:{self.pid} {_words(self.event)}" + (f": {said}" if said else "")
-        return " ".join(line.split())
+        return on_one_line(line)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""

@@ -233,7 +233,7 @@ class Observer:
         self._settings = read_settings(self._folder.settings)
         self._plan = read_plan(self._folder)
         self._status = StatusReader(self._folder, self._plan)
-        self._pilots = PilotReader(self._folder.path / "pilots")
+        self._pilots = PilotReader(self._folder.pilots)
         self._jobs = _JobReader(self._folder.path)
 
     def look(self, *, n_log: int = 0) -> Overview:
@@ -241,10 +241,10 @@ class Observer:
         status = self._status.count()
         jobs = self._jobs.states(status.is_finished)
         pilots = self._pilots.read(jobs)
-        logs = [self._folder.path / "logs" / f"{pilot.state.id}.jsonl" for pilot in pilots]
+        logs = [self._folder.logs / f"{pilot.state.id}.jsonl" for pilot in pilots]
         return Overview(
             status=status,
-            key=self._plan.settings_digest[:16],
+            key=self._plan.key,
             target=self._settings.target_name,
             scoring=self._settings.scoring,
             effort=self._settings.effort,
@@ -316,7 +316,7 @@ def log_lines(folder: str | os.PathLike[str], n: int) -> list[LogLine]:
     """
     place = CampaignFolder.at(folder)
     read_settings(place.settings)
-    return last_lines(recent_logs(place.path / "logs"), n)
+    return last_lines(recent_logs(place.logs), n)
 
 
 def _n_entries(folder: Path) -> int:

@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from osong_workflows.amounts import counted, duration, speed
+from osong_workflows.amounts import counted, duration, on_one_line, speed
 from osong_workflows.jobs import describe_states
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from osong_workflows.overview import Overview
     from osong_workflows.pilot_views import PilotView
 
-__all__ = ["draw", "draw_all"]
+__all__ = ["draw", "draw_campaigns"]
 
 _PILOTS_SHOWN: Final = 40
 _ERRORS_SHOWN: Final = 5
@@ -56,7 +56,7 @@ def draw(overview: Overview, *, n_pilots: int = _PILOTS_SHOWN) -> RenderableType
     return Group(*parts)
 
 
-def draw_all(overviews: Iterable[Overview]) -> RenderableType:
+def draw_campaigns(overviews: Iterable[Overview]) -> RenderableType:
     """Return a table with a row for each of several campaigns, and who is at work."""
     table = _table(
         "campaign", "target", ">done", ">ok", ">failed", ">left", ">rate", ">time left", ">pilots"
@@ -64,7 +64,8 @@ def draw_all(overviews: Iterable[Overview]) -> RenderableType:
     for overview in overviews:
         status = overview.status
         left = overview.time_left_s
-        table.add_row(
+        _add(
+            table,
             overview.folder.name,
             overview.target,
             _percent(overview),
@@ -96,7 +97,7 @@ class _Bar:
             grid.add_column(ratio=1)
             grid.add_column(justify="right", no_wrap=True)
             bar = ProgressBar(total=max(status.n_records, 1), completed=status.n_done)
-            grid.add_row(bar, _percent(self._overview))
+            _add(grid, bar, _percent(self._overview))
             yield grid
 
 
@@ -106,22 +107,20 @@ def _facts(overview: Overview) -> Table:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    grid.add_row("molecules", _molecules(overview))
+    _add(grid, "molecules", _molecules(overview))
     if rate.per_core is not None:
         now = f"{speed(rate.now)} now, " if rate.now else ""
         overall = f"{speed(rate.overall)} overall, " if rate.overall else ""
-        grid.add_row("rate", f"{now}{overall}{speed(rate.per_core)} a core")
+        _add(grid, "rate", f"{now}{overall}{speed(rate.per_core)} a core")
     if not status.is_finished:
-        grid.add_row("time left", overview.estimate)
-        grid.add_row("pilots", Text(overview.who, style="green" if overview.at_work else "yellow"))
+        _add(grid, "time left", overview.estimate)
+        _add(grid, "pilots", Text(overview.who, style="green" if overview.at_work else "yellow"))
         if overview.jobs:
-            grid.add_row("Slurm", describe_states(overview.jobs))
+            _add(grid, "Slurm", describe_states(overview.jobs))
         if overview.given_up:
-            grid.add_row(
-                "", Text(f"nothing is submitted any more: {overview.given_up}", style="red")
-            )
+            _add(grid, "", Text(f"nothing is submitted any more: {overview.given_up}", style="red"))
     if overview.advice:
-        grid.add_row("next", overview.advice)
+        _add(grid, "next", overview.advice)
     return grid
 
 
@@ -162,7 +161,7 @@ class _PilotTable:
         )
         for pilot in self._pilots[: self._n_rows]:
             cells = _pilot_cells(pilot)
-            table.add_row(*(cells if is_wide else cells[:9]))
+            _add(table, *(cells if is_wide else cells[:9]))
         yield table
         hidden = len(self._pilots) - self._n_rows
         if hidden > 0:
@@ -203,10 +202,10 @@ def _health(overview: Overview) -> list[RenderableType]:
     for pilot in failed[:_ERRORS_SHOWN]:
         job = f", job {pilot.state.job}" if pilot.state.job else ""
         when = f"{duration(pilot.silent_s)} ago"
-        error = " ".join(pilot.state.error.split())
+        error = on_one_line(pilot.state.error)
         lines.append(_line(f"  {pilot.place}{job}, {when}: {error}", "red"))
     for host, reason in _sent_away(overview)[:_ERRORS_SHOWN]:
-        lines.append(_line(f"worker sent away: {host}: {' '.join(reason.split())}", "yellow"))
+        lines.append(_line(f"worker sent away: {host}: {on_one_line(reason)}", "yellow"))
     restarts = sum(pilot.state.n_restarts for pilot in overview.pilots)
     if restarts:
         lines.append(_line(f"{restarts:,} docking processes had to be started again"))
@@ -225,7 +224,8 @@ def _failures(overview: Overview) -> Table:
     ordered = sorted(overview.status.failures.items(), key=lambda item: (-item[1], item[0]))
     for stage, count in ordered:
         example = overview.examples.get(stage)
-        table.add_row(
+        _add(
+            table,
             stage,
             f"{count:,}",
             f"{example.name}: {example.reason}" if example else "",
@@ -243,6 +243,11 @@ def _percent(overview: Overview) -> str:
 def _line(text: str, style: str = "") -> Text:
     """Return a line that is folded where the terminal is narrow, nothing left out."""
     return Text(text, style=style, overflow="fold")
+
+
+def _add(table: Table, *cells: RenderableType) -> None:
+    """Add a row; names of files, nodes and molecules are text, never markup."""
+    table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
 
 
 def _table(*columns: str) -> Table:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from osong.errors import CampaignError
+from osong_workflows.amounts import on_one_line
 from osong_workflows.part_files import opened_part, read_groups, runs_of_groups
 from osong_workflows.part_names import Piece, find_results, part_counts
 from osong_workflows.plan import Shard
@@ -118,13 +119,15 @@ class StatusReader:
 
         A file that cannot be read, or has other counts than its chunks, counts as damaged.
         """
+        n_before = sum(piece.n_records for piece in self._files.values())
         for _ in range(_ATTEMPTS):
-            found = find_results(self._folder, self._plan).parts
-            self._files = {part.path: part.piece for part in found}
+            found = find_results(self._folder, self._plan)
+            self._files = {part.path: part.piece for part in found.parts}
             gone = self._read_footers()
-            if not gone:
-                break
             self._files = {part: p for part, p in self._files.items() if part not in gone}
+            # Fewer than before: a shard was packed while one folder was listed after the other.
+            if not gone and found.n_records >= n_before:
+                break
         n_done = n_damaged = 0
         outcomes: Counter[str] = Counter()
         for part, piece in self._files.items():
@@ -201,7 +204,7 @@ def _first_failure(part: Path, stage: str) -> FailureExample | None:
                 row = _first_row(table["stage"].to_pylist(), stage)
                 if row is not None:
                     name, reason = (str(table[column][row]) for column in ("name", "reason"))
-                    return FailureExample(name, " ".join(reason.split()))
+                    return FailureExample(on_one_line(name), on_one_line(reason))
     except CampaignError:
         # Damaged where no footer tells, or packed meanwhile: the count stands without an example.
         return None

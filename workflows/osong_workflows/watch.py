@@ -14,7 +14,7 @@ from rich.text import Text
 
 from osong_workflows.amounts import counted, duration, speed
 from osong_workflows.overview import Observer
-from osong_workflows.panel import draw, draw_all
+from osong_workflows.panel import draw, draw_campaigns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -188,7 +188,7 @@ def _view(overviews: Sequence[Overview], n_pilots: int) -> RenderableType:
     """Return one campaign with all details, or a table of several."""
     if len(overviews) == 1:
         return draw(overviews[0], n_pilots=n_pilots)
-    return draw_all(overviews)
+    return draw_campaigns(overviews)
 
 
 def _one_line(overview: Overview) -> str:

@@ -1,4 +1,4 @@
-"""`osong status` and `osong resume`, and how a campaign's results are shown."""
+"""`osong resume`, and how a campaign's results are shown."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +10,7 @@ import typer
 from osong.cli.failures import Stopped
 from osong.cli.options import Runner, WorkersOption
 from osong.cli.terminal import console, make_table, number, plural, print_failures
+from osong.errors import CampaignError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,23 +18,11 @@ if TYPE_CHECKING:
 
     from osong.campaigns import Campaign
 
-__all__ = ["FolderArgument", "hit_table", "print_results", "resume", "status", "stopped_hint"]
+__all__ = ["FolderArgument", "hit_table", "print_results", "resume", "stopped_hint"]
 
 _MANY_MOLECULES = 100_000
 
 FolderArgument = Annotated[Path, typer.Argument(metavar="FOLDER", help="A campaign folder.")]
-
-
-def status(folder: FolderArgument) -> None:
-    """Say how far a campaign is, while it runs or after, and what failed.
-
-    `osong status run1`
-    """
-    from osong.campaigns import open_campaign
-
-    campaign = open_campaign(folder)
-    console().print(str(campaign.status()), soft_wrap=True)
-    _print_examples(campaign)
 
 
 def resume(
@@ -70,7 +59,13 @@ def stopped_hint(folder: Path) -> Iterator[None]:
 
 
 def print_results(campaign: "Campaign", n_hits: int) -> None:
-    """Write the hits' poses into the folder; print the table of hits and where everything is."""
+    """Write the hits' poses into the folder; print the table of hits and where everything is.
+
+    Raises
+    ------
+    CampaignError
+        Not one molecule has docked.
+    """
     out = console()
     hits = campaign.top(n_hits)
     if len(hits):
@@ -82,6 +77,19 @@ def print_results(campaign: "Campaign", n_hits: int) -> None:
     if len(hits):
         out.print(f"poses of the {plural(len(hits), 'hit')}: {poses}", soft_wrap=True)
         out.print(f"more: osong top {campaign.folder} -n 100 -o hits.csv", soft_wrap=True)
+    _refuse_nothing(campaign)
+
+
+def _refuse_nothing(campaign: "Campaign") -> None:
+    """Turn a campaign without one docked molecule into an error that says what failed most."""
+    status = campaign.status()
+    if status.n_ok or not status.is_finished:
+        return
+    stage, count = max(status.failures.items(), key=lambda item: item[1])
+    raise CampaignError(
+        f"{campaign.folder}: none of {plural(status.n_records, 'molecule')} docked; "
+        f"{count:,} failed at stage '{stage}': check the library, the box and the options"
+    )
 
 
 def hit_table(hits: "pd.DataFrame") -> "Table":

@@ -15,9 +15,13 @@ from osong.errors import InputError, LigandError
 
 if TYPE_CHECKING:
     from osong.library import Record
+    from osong.ligands import PreparedLigand
     from osong.search import Pose
 
 __all__ = ["dock"]
+
+_NOTED = 10
+"""Ligands whose notes are shown; those of a library are in its ledger."""
 
 
 @expand_options
@@ -147,10 +151,21 @@ def _print_results(docked: "list[list[Pose]]", output: Path) -> None:
             for poses in sorted(docked, key=lambda poses: poses[0].energy)
         ]
     out.print(make_table(columns, rows))
+    _print_notes([poses[0].ligand for poses in docked])
     n_poses = sum(len(poses) for poses in docked)
     out.print(
         f"{plural(n_poses, 'pose')} of {plural(len(docked), 'ligand')}: {output}", soft_wrap=True
     )
+
+
+def _print_notes(ligands: "list[PreparedLigand]") -> None:
+    """Print what was done to ligands before they were docked, such as protonating them."""
+    out = console()
+    noted = [ligand for ligand in ligands if ligand.notes]
+    for ligand in noted[:_NOTED]:
+        out.print(f"{ligand.name}: {'; '.join(ligand.notes)}", soft_wrap=True)
+    if len(noted) > _NOTED:
+        out.print(f"and {plural(len(noted) - _NOTED, 'ligand')} more with notes", soft_wrap=True)
 
 
 def _energies(pose: "Pose") -> tuple[str, str, str]:

@@ -148,7 +148,8 @@ def test_dock_goes_on_after_a_ligand_that_fails(
 def test_dock_takes_salts_and_names_smiles_after_themselves(pocket: Path, tmp_path: Path) -> None:
     out = tmp_path / "poses.pdbqt"
     printed = succeed("dock", "CCN.Cl", "CCO", "-r", pocket, "-o", out, "--effort", "fast", "-n", 1)
-    assert "CCN.Cl" in printed
+    assert "CCN.Cl: salt or solvent removed" in printed
+    assert "CCO: " not in printed, "nothing was done to it"
     written = out.read_text()
     assert written.count("REMARK  Name = CCN.Cl\n") == written.count("REMARK  Name = CCO\n") == 1
 
