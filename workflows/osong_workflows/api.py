@@ -20,10 +20,12 @@ from osong_workflows.jobs import describe_states
 from osong_workflows.outputs import read_outputs, read_wishes, write_outputs
 from osong_workflows.overview import log_lines, observe
 from osong_workflows.panel import draw_campaigns
+from osong_workflows.pilot import PilotOptions
 from osong_workflows.plan_view import plan_view
 from osong_workflows.planning import plan_campaign
 from osong_workflows.prepare_run import prepare_library
 from osong_workflows.runners.base import check_runner
+from osong_workflows.runners.make import LaunchOptions
 from osong_workflows.settings import dump_ligand_options, make_settings
 from osong_workflows.sites import load_site
 from osong_workflows.submit import (
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Campaign",
+    "LaunchOptions",
+    "PilotOptions",
     "campaign_folders",
     "cancel",
     "continue_or_give_up",

@@ -103,7 +103,7 @@ class Campaign:
         progress: bool | None = None,
         subscribers: Sequence[Subscriber] = (),
         verify: bool = False,
-        scratch: str | os.PathLike[str] | None = None,
+        scratch: str = "",
         pilot: PilotOptions | None = None,
         launch: LaunchOptions | None = None,
     ) -> Campaign:
@@ -128,7 +128,8 @@ class Campaign:
         verify
             Check every byte of what is finished, however much it is.
         scratch
-            A folder on a local disk, where parts are written before they go to the campaign folder.
+            A folder on a local disk, where parts are written before they go to the campaign folder;
+            variables such as $TMPDIR are those of each node. "" for none.
         pilot
             How this process shows life and heeds signals.
         launch
@@ -146,11 +147,15 @@ class Campaign:
         check_runner(runner, workers)
         self._check_docker()
         with contextlib.ExitStack() as stack:
+            launch = launch or LaunchOptions()
+            role = None
             if runner == "mpi":
                 # Before anything else: most ranks never come back from here.
                 from osong_workflows.runners.mpi import take_mpi_role
 
-                take_mpi_role(self.folder)
+                role = take_mpi_role(
+                    self.folder, n_threads=workers, scratch=scratch, interface=launch.interface
+                )
             if not self._folder.plan.exists():
                 finish_planning(self._folder, self._settings, workers or usable_cores())
             me = new_pilot(runner)
@@ -167,9 +172,9 @@ class Campaign:
                 docker=self._docker,
                 pilot=me.id,
                 memory_limit=memory_per_worker,
-                scratch="" if scratch is None else str(Path(scratch).absolute()),
+                scratch=scratch,
             )
-            work = RunnerMaker(runner, workers, order, launch or LaunchOptions())
+            work = RunnerMaker(runner, workers, order, launch, role)
             self._fly(me, work, Publisher(heard), pilot or PilotOptions(), verify=verify)
         return self
 

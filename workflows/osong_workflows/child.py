@@ -30,9 +30,11 @@ if TYPE_CHECKING:
 
     from osong.library import Record
 
-__all__ = ["BUG_EXIT_CODE", "READY", "Job", "JobSettings", "load_builder", "main"]
+__all__ = ["BUG_EXIT_CODE", "READY", "START_LIMIT_S", "Job", "JobSettings", "load_builder", "main"]
 
 READY: Final = "ready"
+START_LIMIT_S: Final = 1800.0
+"""Imports, compilation and grid maps of a large box on a busy machine."""
 BUG_EXIT_CODE: Final = 70
 """Exit code after an exception that nobody expected; its last line is on standard error."""
 
@@ -67,12 +69,27 @@ class Job:
         What the process does, for messages.
     go_on
         How the user continues a run that was stopped, for messages.
+    has_care
+        Do it in a process below this one, which dies in place of the worker if need be.
+    memory_limit
+        Bytes that the process below this one may hold; 0 for no limit.
     """
 
     target: str
     settings: JobSettings
     work: str = "docking"
     go_on: str = "continue with: osong resume"
+    has_care: bool = False
+    memory_limit: int = 0
+
+    @property
+    def limit_s(self) -> float:
+        """Seconds after which the process has to have answered.
+
+        With care, the process below may use its own limit twice, and be started in between.
+        """
+        once = self.settings.molecule_timeout_s
+        return 2 * once + START_LIMIT_S if self.has_care else once
 
 
 def load_builder(name: str) -> object:
@@ -101,14 +118,24 @@ def main(descriptor: int) -> None:
     with Connection(descriptor) as pipe:
         try:
             job: Job = pipe.recv()
-            builder = load_builder(job.settings.docker)
-            docker = builder(job.target, job.settings)  # type: ignore[operator]
+            docker = _build_docker(job)
             pipe.send(READY)
-            _serve(pipe, docker, job.settings.molecule_timeout_s)
+            _serve(pipe, docker, job.limit_s)
         except OsongError as error:
             pipe.send(error)
         except (EOFError, BrokenPipeError, ConnectionResetError):
             return
+
+
+def _build_docker(job: Job) -> Callable[[Record], object]:
+    """Return what takes one record."""
+    if job.has_care:
+        from osong_workflows.care import build_supervised
+
+        return build_supervised(job)
+    builder = load_builder(job.settings.docker)
+    docker: Callable[[Record], object] = builder(job.target, job.settings)  # type: ignore[operator]
+    return docker
 
 
 def _serve(pipe: Connection, docker: Callable[[Record], object], timeout_s: float) -> None:

@@ -27,7 +27,7 @@ __all__ = ["Claim", "Claims"]
 
 _NAME: Final = re.compile(r"(\d{6,})\.(\d+)")
 CARE_GENERATION: Final = 3
-"""Two pilots died with this shard: whoever comes next looks which molecule it is."""
+"""Two pilots died with this shard: whoever comes next is careful, in case a molecule did it."""
 
 
 @dataclass(frozen=True)

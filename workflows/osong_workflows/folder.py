@@ -97,11 +97,6 @@ class CampaignFolder:
         return self.path / "run"
 
     @property
-    def suspects(self) -> Path:
-        """Notes on chunks that workers died with."""
-        return self.path / "suspects"
-
-    @property
     def damaged(self) -> Path:
         """Parts that were set aside."""
         return self.path / "damaged"

@@ -27,6 +27,8 @@ __all__ = ["GRACE_S", "PilotOptions", "fly"]
 
 GRACE_S: Final = 240.0
 """How long chunks that are under way may go on after a warning."""
+TERM_GRACE_S: Final = 20.0
+"""The same after SIGTERM: Slurm sends SIGKILL after 30 s."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class PilotOptions:
     lease_s
         Seconds without any after which another pilot is taken for dead.
     grace_s
-        Seconds that chunks under way may go on after a warning.
+        Seconds that chunks under way may go on after SIGUSR1; after SIGTERM it is 20 at most.
     heeds_signals
         Whether SIGUSR1 and SIGTERM are warnings: for a process that is a pilot and nothing else.
     """
@@ -148,7 +150,12 @@ def _heeding(feed: Feed, options: PilotOptions) -> Iterator[None]:
 
 
 def _drainer(feed: Feed, grace_s: float) -> Callable[[int, object], None]:
+    n_heard = 0
+
     def drain(number: int, frame: object) -> None:
-        feed.drain(grace_s)
+        nonlocal n_heard
+        n_heard += number == signal.SIGTERM
+        # SIGTERM comes shortly before SIGKILL; whoever sends it twice means it.
+        feed.drain({0: grace_s, 1: min(grace_s, TERM_GRACE_S)}.get(n_heard, 0.0))
 
     return drain

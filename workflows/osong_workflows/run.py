@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -10,10 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from osong.errors import CampaignError, ResourceError
-from osong_workflows.care import CarefulNotes
 from osong_workflows.child import Job
 from osong_workflows.events import MoleculeFailed, MoleculesDone, Publisher, WorkerRestarted
-from osong_workflows.folder import CampaignFolder
+from osong_workflows.folder import CampaignFolder, full_disk
 from osong_workflows.memory import share_of_memory
 from osong_workflows.outcome import DockedMolecule, FailedMolecule
 from osong_workflows.packing import pack_shard
@@ -61,14 +61,18 @@ class Run:
                 f"'{order.docker}'"
             )
         self._pilot = order.pilot
-        self._scratch = Path(order.scratch) if order.scratch else None
+        self._scratch = _scratch_folder(order.scratch)
         limit = order.memory_limit
         if limit is None:
             limit = max(share_of_memory(n_threads), self._plan.memory_bytes_per_worker)
         self._publisher = Publisher([self._note_restart, *subscribers])
         self._restarts = threading.local()
         job = Job(str(self._folder.target), settings)
-        self._supervisors: Supervisors[DockedMolecule] = Supervisors(job, self._publisher, limit)
+        careful = replace(job, has_care=True, memory_limit=limit)
+        self._supervisors: dict[bool, Supervisors[DockedMolecule]] = {
+            False: Supervisors(job, self._publisher, limit),
+            True: Supervisors(careful, self._publisher),
+        }
 
     def do(self, task: Task) -> TaskResult:
         """Do one task; safe to do twice, by whomever.
@@ -84,37 +88,36 @@ class Run:
 
     def stop(self) -> None:
         """Make tasks that are under way end soon, without a part."""
-        self._supervisors.stop()
+        for supervisors in self._supervisors.values():
+            supervisors.stop()
 
     def close(self) -> None:
         """End all docking processes."""
-        self._supervisors.close()
+        for supervisors in self._supervisors.values():
+            supervisors.close()
 
     def _dock(self, task: DockChunk) -> TaskResult:
         """Dock one chunk into one part."""
         chunk = self._plan.chunk(task.chunk)
         self._restarts.list = []
-        notes = CarefulNotes(self._folder, task.chunk) if task.with_care else None
         place = part_place(self._folder, self._plan, chunk)
         part = PartWriter(PartFile(place, chunk, self._pilot, self._scratch))
         try:
-            self._fill(part, chunk, notes)
+            self._fill(part, chunk, self._supervisors[task.with_care])
         except ResourceError:
             # Another pilot may have finished the shard, and removed the folder of its parts.
             if self._plan.shard_of(task.chunk) not in finished_shards(self._folder, self._plan):
                 raise
-        if notes is not None:
-            notes.clear()
         restarts = tuple(self._restarts.list[:_TOLD_RESTARTS])
         return TaskResult(n_ok=part.n_ok, failures=dict(part.failures), restarts=restarts)
 
-    def _fill(self, part: PartWriter, chunk: Chunk, notes: CarefulNotes | None) -> None:
+    def _fill(
+        self, part: PartWriter, chunk: Chunk, supervisors: Supervisors[DockedMolecule]
+    ) -> None:
         """Dock the molecules of a chunk into its part."""
         with part:
             for record in chunk_records(self._folder, self._plan, chunk):
-                outcome: Outcome | None = notes.check(record) if notes is not None else None
-                if outcome is None:
-                    outcome = self._supervisors.dock(record)
+                outcome = supervisors.dock(record)
                 part.add(record, outcome)
                 self._tell(record, outcome)
 
@@ -136,3 +139,13 @@ class Run:
         """Collect the restarts of the calling thread's chunk."""
         if isinstance(event, WorkerRestarted):
             self._restarts.list.append(Restart(event.index, event.name, event.reason))
+
+
+def _scratch_folder(name: str) -> Path | None:
+    """Return the local folder for parts on their way, made; its name may hold variables."""
+    if not name:
+        return None
+    folder = Path(os.path.expandvars(name)).absolute()
+    with full_disk(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder

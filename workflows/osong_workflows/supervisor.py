@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, Generic, TypeVar
 import psutil
 
 from osong.errors import CampaignError, OsongError, ResourceError
-from osong_workflows.child import BUG_EXIT_CODE, READY, Job
+from osong_workflows.child import BUG_EXIT_CODE, READY, START_LIMIT_S, Job
 from osong_workflows.events import WorkerReady, WorkerRestarted
 from osong_workflows.outcome import FailedMolecule
 
@@ -36,8 +36,6 @@ __all__ = ["StartGate", "Supervisor", "Supervisors"]
 Done = TypeVar("Done")
 """What the docker of a job makes of a record that does not fail."""
 
-_START_LIMIT_S: Final = 1800.0
-"""Imports, compilation and grid maps of a large box on a busy machine."""
 _TICK_S: Final = 0.5
 _ATTEMPTS: Final = 2
 """A process may be killed by accident (out of memory, an operator); a molecule that kills it twice
@@ -150,6 +148,20 @@ class Supervisor(Generic[Done]):
             return outcome
         raise AssertionError("unreachable: the last attempt returns")
 
+    def start(self) -> None:
+        """Start the docking process, unless it runs, and wait until it can dock.
+
+        Raises
+        ------
+        OsongError
+            It cannot start.
+        """
+        self._check_stop()
+        if self._process is None:
+            with self._gate.passing():
+                self._check_stop()
+                self._start()
+
     def close(self) -> None:
         """End the docking process, however busy it is."""
         if self._pipe is not None:
@@ -172,11 +184,7 @@ class Supervisor(Generic[Done]):
 
     def _ask(self, record: Record) -> Done | FailedMolecule:
         """Send a record and wait for its outcome."""
-        self._check_stop()
-        if self._process is None:
-            with self._gate.passing():
-                self._check_stop()
-                self._start()
+        self.start()
         if self._messages is not None:
             # Only what the record at hand says is kept; a library's worth of warnings is not.
             self._messages.truncate(0)
@@ -184,7 +192,7 @@ class Supervisor(Generic[Done]):
             self._send(record)
         except OSError as error:
             raise self._post_mortem() from error
-        answer = self._wait(self._job.settings.molecule_timeout_s, self._memory_limit)
+        answer = self._wait(self._job.limit_s, self._memory_limit)
         if isinstance(answer, OsongError):
             raise answer
         outcome: Done | FailedMolecule = answer
@@ -200,7 +208,7 @@ class Supervisor(Generic[Done]):
         try:
             self._send(self._job)
             # Compiling takes more memory than docking, and no molecule is to blame for it.
-            answer = self._wait(_START_LIMIT_S, memory_limit=0)
+            answer = self._wait(START_LIMIT_S, memory_limit=0)
         except (OSError, _Died) as error:
             death = error if isinstance(error, _Died) else self._post_mortem()
             self.close()

@@ -69,7 +69,7 @@ def sweep_dead(folder: CampaignFolder, watch: PilotWatch) -> None:
 
 def sweep_finished(folder: CampaignFolder) -> None:
     """Remove what only a campaign under way needs: claims, parts of chunks, unfinished files."""
-    for place in (folder.claims, folder.suspects, folder.run):
+    for place in (folder.claims, folder.run):
         shutil.rmtree(place, ignore_errors=True)
     for path in (*_temporaries(folder), *folder.path.glob(".*.tmp")):
         if path.is_file():

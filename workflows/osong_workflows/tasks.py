@@ -17,8 +17,8 @@ class DockChunk:
     chunk
         Its index.
     with_care
-        Note each molecule on disk before it is docked: whoever had this chunk before died with it,
-        and if that happens again the note tells which molecule did it.
+        Put one more process between the worker and the molecules: whoever had this chunk before
+        died with it, and if a molecule does that, it shall be seen which.
     """
 
     chunk: int

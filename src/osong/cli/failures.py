@@ -6,11 +6,12 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from osong.errors import InputError, OsongError, ResourceError
+from osong.errors import CampaignStoppedError, InputError, OsongError, ResourceError
 
 __all__ = ["OneLineErrors", "Stopped"]
 
 _EXIT_FAILED = 1
+_EXIT_UNFINISHED = 75  # EX_TEMPFAIL of sysexits.h: told to stop with work left, try again later
 _EXIT_STOPPED = 130  # what shells report for a program that Ctrl-C ended
 
 
@@ -36,6 +37,9 @@ class OneLineErrors(TyperGroup):
         except KeyboardInterrupt:
             _say("stopped", "")
             raise typer.Exit(_EXIT_STOPPED) from None
+        except CampaignStoppedError as stopped:
+            _say("stopped", str(stopped))
+            raise typer.Exit(_EXIT_UNFINISHED) from None
         except OSError as error:
             # A closed pipe (`osong top run | head`) is no error; Typer ends it quietly.
             if error.errno == errno.EPIPE:

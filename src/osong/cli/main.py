@@ -6,13 +6,14 @@ import typer
 
 from osong.cli import (
     bench,
-    campaign,
     cancel,
     dock,
     doctor,
     explain,
+    finish,
     plan,
     prepare,
+    resume,
     screen,
     status,
     submit,
@@ -44,9 +45,10 @@ app.command("dock")(dock.dock)
 app.command("screen")(screen.screen)
 app.command("plan")(plan.plan)
 app.command("status", cls=status.StatusCommand)(status.status)
-app.command("resume")(campaign.resume)
+app.command("resume")(resume.resume)
 app.command("submit")(submit.submit)
 app.command("cancel")(cancel.cancel)
+app.command("finish")(finish.finish)
 app.command("top")(top.top)
 app.command("explain")(explain.explain)
 app.command("doctor")(doctor.doctor)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from osong_workflows.events import Publisher
     from osong_workflows.plan import Plan
     from osong_workflows.runners.base import Runner, RunnerName
+    from osong_workflows.runners.mpi import MpiRole
     from osong_workflows.tasks import WorkOrder
 
 __all__ = ["LaunchOptions", "RunnerMaker"]
@@ -57,12 +58,15 @@ class RunnerMaker:
         What the workers are told.
     launch
         How workers on other nodes are started.
+    role
+        What this process is among the ranks of MPI, for the runner "mpi".
     """
 
     name: RunnerName
     workers: int | None
     order: WorkOrder
     launch: LaunchOptions
+    role: MpiRole | None = None
 
     @property
     def is_live(self) -> bool:
@@ -100,10 +104,16 @@ class RunnerMaker:
                 yield LocalRunner(run, n_workers)
 
     def _far_runner(self) -> Runner:
-        if self.name == "mpi":
+        if self.role is not None:
             from osong_workflows.runners.mpi import MpiRunner
 
-            return MpiRunner(self.order, self.launch)
+            return MpiRunner(self.order, self.role)
         from osong_workflows.runners.srun import SrunRunner
 
-        return SrunRunner(self.order, self.launch, workers=self.workers)
+        return SrunRunner(
+            self.order,
+            srun_flags=self.launch.srun_flags,
+            command=self.launch.osong,
+            interface=self.launch.interface,
+            dashboard=self.launch.dashboard,
+        )

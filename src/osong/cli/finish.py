@@ -1,0 +1,35 @@
+"""`osong finish`: what the last job of a submission does."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from osong.cli.terminal import console
+from osong.errors import CampaignError
+
+__all__ = ["finish"]
+
+
+def finish(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A campaign folder.")],
+) -> None:
+    """Write the outputs that a campaign file asked for; submit again what is left of a campaign.
+
+    Run by the job that `osong submit` puts after its pilots. By hand it does no harm.
+
+    `osong finish run1`
+    """
+    from osong.campaigns import workflows
+
+    flows = workflows()
+    campaign = flows.open_campaign(folder)
+    if not campaign.status().is_finished:
+        continued = flows.continue_or_give_up(folder)
+        if continued.given_up:
+            raise CampaignError(continued.message)
+        console().print(continued.message, soft_wrap=True)
+        return
+    for path in flows.write_outputs(campaign):
+        console().print(f"wrote {path}", soft_wrap=True)
+    console().print(str(campaign.status()), soft_wrap=True)

@@ -1,0 +1,82 @@
+"""`osong resume`: do what campaigns have left to do, here or on the nodes of a job."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from osong.cli.campaign import print_results, stopped_hint
+from osong.cli.expand import expand_options
+from osong.cli.options import WorkersOption
+from osong.cli.pilot_options import PilotChoice
+from osong.cli.terminal import console
+from osong.errors import InputError
+
+if TYPE_CHECKING:
+    from osong.campaigns import Campaign
+
+__all__ = ["resume"]
+
+
+@expand_options
+def resume(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CAMPAIGN", help="A campaign folder, a folder of them, or a campaign file."
+        ),
+    ],
+    runner: Annotated[
+        Literal["local", "serial", "srun", "mpi", "slurm"],
+        typer.Option(
+            help="local: several processes; serial: one; srun: the nodes of this Slurm job; mpi: "
+            "the ranks of this MPI job; slurm: submit jobs and watch."
+        ),
+    ] = "local",
+    workers: WorkersOption = None,
+    hits: Annotated[int, typer.Option(min=1, metavar="N", help="Hits to show at the end.")] = 20,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check every byte of what is finished first.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="No progress and no table: for batch jobs.")
+    ] = False,
+    *,
+    pilot: PilotChoice,
+) -> None:
+    """Do what campaigns have left to do; what is finished is not done again.
+
+    Several at once, on one machine or many, share the work. SIGUSR1 and SIGTERM end it in good
+    order, with exit code 75 where work is left.
+
+    `osong resume run1`
+
+    `osong resume egfr.toml --runner slurm --site generic --nodes 4`
+
+    `mpiexec -n 6 osong resume run1 --runner mpi`
+    """
+    from osong.campaigns import workflows
+
+    if runner == "slurm":
+        for folder in workflows().folders_to_submit(path):
+            workflows().submit_and_watch(folder, pilot.site, pilot.nodes)
+        return
+    if pilot.site or pilot.nodes:
+        raise InputError("--site and --nodes go with --runner slurm")
+    # A campaign file whose campaign has not begun begins here.
+    find = workflows().folders_to_submit if path.is_file() else workflows().campaign_folders
+    for folder in find(path):
+        campaign = workflows().open_campaign(folder)
+        options: dict[str, Any] = {"progress": False} if quiet else {}
+        with stopped_hint(folder):
+            campaign.resume(
+                runner=runner, workers=workers, verify=verify, **pilot.options(), **options
+            )
+        _tell(campaign, hits, quiet=quiet)
+
+
+def _tell(campaign: "Campaign", hits: int, *, quiet: bool) -> None:
+    if quiet:
+        console().print(str(campaign.status()), soft_wrap=True)
+    else:
+        print_results(campaign, hits)
