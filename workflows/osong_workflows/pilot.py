@@ -120,8 +120,11 @@ class _Heart:
         self._write({"state": "ended", "tasks": 0, "shards": (), "error": error[:1000]})
 
     def _beat_on(self) -> None:
-        while not self._stop.wait(self._beat_s if self._n_beats else 0.0):
+        pause = 0.0
+        while not self._stop.wait(pause):
             self._write({})
+            # Sooner at first: who looks at a run that has just begun sees its workers come.
+            pause = min(self._beat_s, 2.0**self._n_beats)
 
     def _write(self, fields: dict[str, object]) -> None:
         self._n_beats += 1
