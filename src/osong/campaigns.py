@@ -118,7 +118,8 @@ def screen(
     out
         The campaign folder: new, empty, or of this very campaign.
     effort
-        ``"fast"``, ``"balanced"`` or ``"thorough"``.
+        ``"fast"``, ``"balanced"`` or ``"thorough"``; ``"score"``: no search, each molecule is
+        scored as it stands in its file, for poses that another program made.
     scoring
         ``"vina"`` or ``"vinardo"``.
     n_poses

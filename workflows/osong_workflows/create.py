@@ -18,7 +18,7 @@ from osong.machine import usable_cores
 from osong_workflows.folder import CampaignFolder, full_disk, write_atomically
 from osong_workflows.plan import Plan, make_plan, read_plan
 from osong_workflows.prepared import prepared_records
-from osong_workflows.settings import CampaignSettings, read_settings
+from osong_workflows.settings import SCORE, CampaignSettings, read_settings
 from osong_workflows.staging import library_digest, stage_library
 
 if TYPE_CHECKING:
@@ -180,6 +180,11 @@ def _read_library(
         return iter(read_records(library, **options))
     path = Path(library).expanduser()
     if is_prepared(path):
+        if settings.effort == SCORE:
+            raise InputError(
+                f"{path}: is a prepared library, which has no poses to score; give a file with "
+                "poses (SDF, MOL2, PDBQT), or dock it: effort 'fast'"
+            )
         return prepared_records(path)
     return iter(read_records(path, **options))
 

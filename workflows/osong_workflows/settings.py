@@ -16,7 +16,18 @@ from osong.errors import CampaignError, InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["CampaignSettings", "dump_ligand_options", "make_settings", "read_settings"]
+__all__ = [
+    "SCORE",
+    "CampaignSettings",
+    "dump_ligand_options",
+    "make_settings",
+    "read_settings",
+]
+
+SCORE: Final = "score"
+"""The effort without any search: poses are scored as they stand in the library."""
+_WITHOUT_SEARCH: Final = {"n_poses": 1, "seed": 0, "ligands": {}}
+"""What then decides nothing, and so is no difference between two requests."""
 
 _NONE: Final = "none"
 """How None stands in TOML, which has no word for it."""
@@ -108,9 +119,10 @@ def make_settings(**fields: Any) -> CampaignSettings:
         A value is out of range; one line names it.
     """
     try:
-        return CampaignSettings(**fields)
+        settings = CampaignSettings(**fields)
     except ValidationError as error:
         raise InputError(f"campaign: {_first_problem(error)}") from error
+    return settings.model_copy(update=_WITHOUT_SEARCH) if settings.effort == SCORE else settings
 
 
 def read_settings(path: Path) -> CampaignSettings:

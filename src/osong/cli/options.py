@@ -18,6 +18,7 @@ __all__ = [
     "LigandChoice",
     "Runner",
     "Scoring",
+    "ScreenEffort",
     "SearchChoice",
     "TargetChoice",
     "WorkersOption",
@@ -35,6 +36,7 @@ WorkersOption = Annotated[
 ]
 
 Effort = Literal["fast", "balanced", "thorough"]
+ScreenEffort = Literal["score", "fast", "balanced", "thorough"]
 Hydrogens = Literal["auto", "keep", "replace"]
 Kind = Literal["smiles", "csv", "tsv", "parquet", "sdf", "mol2", "pdbqt"]
 Scoring = Literal["vina", "vinardo"]

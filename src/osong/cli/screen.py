@@ -9,10 +9,10 @@ from osong.cli.campaign import print_results, stopped_hint
 from osong.cli.expand import expand_options
 from osong.cli.inputs import library_path
 from osong.cli.options import (
-    Effort,
     LibraryChoice,
     LigandChoice,
     Runner,
+    ScreenEffort,
     SearchChoice,
     TargetChoice,
     WorkersOption,
@@ -36,7 +36,13 @@ def screen(
             "--out", "-o", metavar="FOLDER", help="The campaign folder: new, or to go on."
         ),
     ],
-    effort: Annotated[Effort, typer.Option(help="How long to search each molecule.")] = "fast",
+    effort: Annotated[
+        ScreenEffort,
+        typer.Option(
+            help="How long to search each molecule; score: not at all, poses of another program "
+            "are scored as they stand in LIBRARY."
+        ),
+    ] = "fast",
     workers: WorkersOption = None,
     runner: Annotated[
         Runner, typer.Option(help="local: several processes; serial: this one.")

@@ -23,11 +23,11 @@ from osong.search.pose import Pose
 from osong.search.refine import place_packed, receptor_atoms, refine
 from osong.search.symmetry import symmetric_rmsd, symmetries
 
-__all__ = ["DockingSession"]
+__all__ = ["OUTSIDE_ANGSTROM", "DockingSession"]
 
 _DISTINCT_RMSD: Final = 1.0
 _ENERGY_RANGE_KCAL: Final = 3.0
-_OUTSIDE_ANGSTROM: Final = 0.25
+OUTSIDE_ANGSTROM: Final = 0.25
 """Farther outside the box no pose counts; atoms that lean on its wall give way by less."""
 
 
@@ -162,7 +162,7 @@ class DockingSession:
 
     def _is_inside(self, pose: Pose) -> bool:
         outside = self.target.box.distance(pose.coords[: pose.ligand.packed.n_scored])
-        return bool(outside.max() <= _OUTSIDE_ANGSTROM)
+        return bool(outside.max() <= OUTSIDE_ANGSTROM)
 
 
 def _with_energy(pose: Pose, energy: float) -> Pose:
