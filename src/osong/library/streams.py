@@ -6,7 +6,7 @@ import bz2
 import io
 import os
 import zlib
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import IO, TYPE_CHECKING, Any, Final
 
 import zstandard
@@ -14,7 +14,7 @@ import zstandard
 from osong.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
 __all__ = [
@@ -181,8 +181,8 @@ def read_lines(path: Path) -> Iterator[bytes]:
         line that was cut is never given, since half a SMILES is another molecule.
     """
     start = peek(path)
-    with open_binary(path) as stream:
-        lines = _decoded_lines(stream, start)
+    # Who stops early leaves the lines before the file: they let go of it while it is open.
+    with open_binary(path) as stream, closing(_decoded_lines(stream, start)) as lines:
         n = 0
         try:
             for n, line in enumerate(lines, start=1):
@@ -199,7 +199,7 @@ def read_lines(path: Path) -> Iterator[bytes]:
             ) from error
 
 
-def _decoded_lines(stream: IO[bytes], start: bytes) -> Iterator[bytes]:
+def _decoded_lines(stream: IO[bytes], start: bytes) -> Generator[bytes, None, None]:
     """Yield lines with their ends, as UTF-8 or as whatever 8-bit encoding the file has."""
     if start.startswith(_UTF_16):
         text = io.TextIOWrapper(stream, encoding="utf-16", errors="replace", newline=None)
