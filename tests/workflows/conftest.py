@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ if HERE not in sys.path:
     # For the tests' helpers, and for the fake docker: docking processes get this process's path.
     sys.path.append(HERE)
 
+from slurm_bed import SlurmBed, why_not  # noqa: E402 (lies here)
+
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
@@ -17,3 +20,24 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     path = tmp_path / "calls.txt"
     monkeypatch.setenv("OSONG_FAKE_CALLS", str(path))
     return path
+
+
+@pytest.fixture(scope="session")
+def slurm_bed() -> Iterator[SlurmBed]:
+    """A Slurm of nine nodes, one core each, for the tests that take `in_slurm`."""
+    why = why_not()
+    if why:
+        pytest.skip(why)
+    bed = SlurmBed(9)
+    try:
+        bed.up()
+        yield bed
+    finally:
+        bed.down()
+
+
+@pytest.fixture
+def in_slurm(slurm_bed: SlurmBed, monkeypatch: pytest.MonkeyPatch) -> SlurmBed:
+    """The same, with this process's commands talking to it."""
+    monkeypatch.setenv("SLURM_CONF", str(slurm_bed.config))
+    return slurm_bed

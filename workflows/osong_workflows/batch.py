@@ -22,7 +22,6 @@ __all__ = ["Batch", "make_finish", "make_pilots"]
 
 _MAX_RESTARTS: Final = 5
 """A pilot that ends with an error goes back into the queue unless it has begun so often before."""
-_VARIABLE: Final = re.compile(r"\$(?:\{[A-Za-z_]\w*\}|[A-Za-z_]\w*)")
 _NOT_IN_A_PATH: Final = re.compile(r"[\\\x00-\x1f\x7f]")
 
 
@@ -164,14 +163,15 @@ def _pilot_command(folder: Path, site: Site, nodes: int) -> str:
     words += ["--grace", str(site.grace_s)]
     if site.lease_s:
         words += ["--lease", str(site.lease_s)]
+    if site.scratch:
+        words += ["--scratch", site.scratch]
     if site.launch != "local" and site.interface:
         words += ["--interface", site.interface]
-    if site.launch == "srun":
-        words += [f"--srun-flag={flag}" for flag in site.srun_flags]
-    line = _launcher(site, nodes) + shlex.join(words)
-    if site.scratch:
-        line += f" --scratch {_expandable(site.scratch)}"
-    return line
+    if site.launch == "srun" and site.srun_flags:
+        words.append(f"--srun-flags={shlex.join(site.srun_flags)}")
+    if site.launch == "srun" and site.osong:
+        words.append(f"--osong-command={shlex.join(site.osong)}")
+    return _launcher(site, nodes) + shlex.join(words)
 
 
 def _launcher(site: Site, nodes: int) -> str:
@@ -204,20 +204,6 @@ def _osong(site: Site) -> list[str]:
 def _setup(site: Site) -> list[str]:
     """Return the lines of shell that come before the command."""
     return [*(f"module load {shlex.quote(module)}" for module in site.modules), *site.setup]
-
-
-def _expandable(text: str) -> str:
-    """Return a word of shell in which variables have their values and nothing else has a meaning.
-
-    Examples
-    --------
-    >>> print(_expandable("$TMPDIR/a `b`"))
-    "$TMPDIR"'/a `b`'
-    """
-    variables = [f'"{name}"' for name in _VARIABLE.findall(text)]
-    literals = [shlex.quote(part) if part else "" for part in _VARIABLE.split(text)]
-    pairs = zip(literals, [*variables, ""], strict=True)
-    return "".join(literal + variable for literal, variable in pairs)
 
 
 def _directive(value: object) -> str:
