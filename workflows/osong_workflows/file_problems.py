@@ -135,10 +135,10 @@ def _what(problem: Mapping[str, Any], path: KeyPath) -> str:
         return _unknown(path)
     if key in ("smiles_column", "name_column"):
         wanted = _COLUMN
-    elif kind in _WANTED:
-        wanted = _WANTED[kind].format(key=path[0] if path else "")
     elif path == ("target",):
         wanted = "should be a table: [target], and its keys below"
+    elif kind in _WANTED:
+        wanted = _WANTED[kind].format(key=path[0] if path else "")
     else:
         wanted = str(problem["msg"]).removeprefix("Value error, ").replace("Input should", "should")
     return f"{wanted}, not {_shown(problem['input'])}"
