@@ -423,6 +423,18 @@ class TestDrawing:
             assert words in text, words
         assert ("sent away  Slurm" in text) == (width == 140)
 
+    def test_jobs_and_why_nothing_is_submitted_any_more(self, campaign: Path) -> None:
+        pending = tuple(jobs.JobState(f"7_{i}", "pilot", "PENDING", "Resources") for i in range(3))
+        console = Console(width=100, record=True, file=io.StringIO())
+        seen = replace(observe(campaign), jobs=pending)
+        console.print(seen)
+        console.print(replace(observe(campaign), given_up="it was in vain", site="my site"))
+        text = console.export_text()
+        assert "pilots: 3 pending (Resources)" in text
+        assert "nothing is submitted any more: it was in vain" in text
+        assert f"osong submit {campaign} --site 'my site'" in " ".join(text.split())
+        assert seen.as_dict()["jobs"][0]["state"] == "PENDING"
+
     def test_pilots_that_have_no_room_are_counted(self, campaign: Path) -> None:
         for number in range(9):
             write_pilot(campaign, f"node{number}")

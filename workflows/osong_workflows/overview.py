@@ -136,9 +136,10 @@ class Overview:
         if self.at_work:
             places = list(dict.fromkeys(pilot.place for pilot in self.at_work))
             shown = ", ".join(places[:4]) + (f" and {len(places) - 4:,} more" * (len(places) > 4))
+            busy = f"{self.rate.tasks:,} of {counted(self.rate.threads, 'thread')} busy"
             return (
                 f"at work: {counted(len(self.at_work), 'pilot')} on {shown}, "
-                f"{self.rate.tasks:,} of {counted(self.rate.threads, 'thread')} busy"
+                f"{busy if self.rate.threads else 'workers are starting'}"
             )
         silent = [pilot for pilot in self.pilots if pilot.life == "silent"]
         if silent and not self.status.is_finished:

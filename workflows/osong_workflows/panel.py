@@ -96,7 +96,12 @@ class _Bar:
             grid = Table.grid(padding=(0, 1), expand=True)
             grid.add_column(ratio=1)
             grid.add_column(justify="right", no_wrap=True)
-            bar = ProgressBar(total=max(status.n_records, 1), completed=status.n_done)
+            bar = ProgressBar(
+                total=max(status.n_records, 1),
+                completed=status.n_done,
+                complete_style="green",
+                finished_style="green",
+            )
             _add(grid, bar, _percent(self._overview))
             yield grid
 
