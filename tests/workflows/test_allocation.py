@@ -6,8 +6,10 @@ from osong_workflows import allocation
 from osong_workflows.allocation import (
     allocated_cores,
     allocated_memory,
+    cores_here,
     inside_slurm,
     job_name,
+    memory_here,
     node_name,
 )
 
@@ -34,6 +36,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
         (STEP | {"SLURM_NODEID": "2"}, 32),
         (STEP | {"SLURM_CPUS_PER_TASK": "8"}, 8),
         (STEP | {"SLURM_CPUS_ON_NODE": "1"}, 1),
+        (STEP | {"SLURM_CPUS_PER_TASK": "40"}, 32),
         (STEP | {"SLURM_NODEID": "7"}, 32),
         ({"SLURM_CPUS_ON_NODE": "none"}, 64),
     ],
@@ -57,6 +60,17 @@ def test_cores_are_those_of_the_allocation(environment: dict[str, str], cores: i
 )
 def test_memory_is_that_of_the_allocation(environment: dict[str, str], memory: int) -> None:
     assert allocated_memory(environment) == memory * GIBIBYTE
+
+
+def test_a_share_that_affinity_has_cut_is_not_cut_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(allocation, "usable_cores", lambda: 16)
+    assert allocated_cores(STEP) == 16
+    assert cores_here(STEP) == 16
+
+
+def test_a_node_is_shared_by_all_processes_of_the_job() -> None:
+    assert cores_here(STEP) == 32
+    assert memory_here(STEP | {"SLURM_MEM_PER_NODE": "65536"}) == 64 * GIBIBYTE
 
 
 def test_jobs_and_nodes_have_names() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import sys
 from typing import TYPE_CHECKING, Final
 
 from osong.machine import usable_cores, usable_memory
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 __all__ = [
     "allocated_cores",
     "allocated_memory",
+    "cores_here",
     "inside_slurm",
     "job_name",
+    "memory_here",
     "memory_per_process",
     "node_name",
 ]
@@ -53,29 +56,34 @@ def allocated_cores(environment: Mapping[str, str] = os.environ) -> int:
 
     Several tasks of one step share a node's cores evenly, unless Slurm was told how many each has.
     """
-    limits = [usable_cores()]
-    of_node = _number(environment, "SLURM_CPUS_ON_NODE")
+    share = _number(environment, "SLURM_CPUS_ON_NODE")
     if _in_step(environment):
-        if of_task := _number(environment, "SLURM_CPUS_PER_TASK"):
-            limits.append(of_task)
-        if of_node:
-            limits.append(max(1, of_node // _tasks_here(environment)))
-    elif of_node:
-        limits.append(of_node)
-    return min(limits)
+        # Affinity may have cut the node into shares already, so the share is of Slurm's number.
+        of_task = _number(environment, "SLURM_CPUS_PER_TASK")
+        share = of_task or (share and max(1, share // _tasks_here(environment)))
+    return min(cores_here(environment), share or sys.maxsize)
 
 
 def allocated_memory(environment: Mapping[str, str] = os.environ) -> int:
     """Return how many bytes this process and its children may fill."""
-    limits = [usable_memory()]
+    n_tasks = _tasks_here(environment) if _in_step(environment) else 1
+    return memory_here(environment) // n_tasks
+
+
+def cores_here(environment: Mapping[str, str] = os.environ) -> int:
+    """Return how many cores all processes of this job may keep busy on this node.
+
+    Where this process is bound to some cores, these.
+    """
+    return min(usable_cores(), _number(environment, "SLURM_CPUS_ON_NODE") or sys.maxsize)
+
+
+def memory_here(environment: Mapping[str, str] = os.environ) -> int:
+    """Return how many bytes all processes of this job may fill on this node."""
     of_node = _number(environment, "SLURM_MEM_PER_NODE")
     of_core = _number(environment, "SLURM_MEM_PER_CPU")
     n_cores = _number(environment, "SLURM_CPUS_ON_NODE")
-    if of_node:
-        limits.append(of_node * _MEBIBYTE)
-    elif of_core and n_cores:
-        limits.append(of_core * n_cores * _MEBIBYTE)
-    return min(limits) // (_tasks_here(environment) if _in_step(environment) else 1)
+    return min(usable_memory(), (of_node or of_core * n_cores) * _MEBIBYTE or sys.maxsize)
 
 
 def memory_per_process(memory: int, n_processes: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import logging
 import os
 import signal
 import sys
@@ -141,6 +142,10 @@ class _StopRuns(WorkerPlugin):
     def __init__(self, settings: WorkerSettings) -> None:
         self.settings = settings
 
+    def setup(self, worker: Any) -> None:
+        """Keep what Dask says in the worker's process to itself; its nanny is quiet already."""
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+
     def teardown(self, worker: Any) -> None:
         """Stop what is under way."""
         with _LOCK:
@@ -157,6 +162,8 @@ def nanny_options(settings: WorkerSettings, certificates: Certificates) -> dict[
         "dashboard": False,
         "dashboard_address": LOOPBACK,
         "plugins": (_StopRuns(settings),),
+        # Dask ends workers noisily; why one ended is said by `work`.
+        "silence_logs": logging.CRITICAL,
     }
 
 

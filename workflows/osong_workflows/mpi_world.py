@@ -1,0 +1,118 @@
+"""MPI for those who need it only to find each other at the start and to part at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from osong.errors import CampaignError, MissingExtraError, OsongError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["START_LIMIT_S", "fault_of_launch", "finalize", "time_limit", "world"]
+
+_LAUNCHED: Final = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
+"""Where launchers say how many ranks they started, the innermost first."""
+_RANK: Final = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
+_FEWEST: Final = 3
+START_LIMIT_S: Final = 600.0
+"""A rank that does not come up within this leaves the others waiting, without a word from MPI."""
+_FINALIZE_S: Final = 30.0
+
+
+def world() -> Any:
+    """Return MPI's communicator of all ranks after checking that it is what was asked for.
+
+    Raises
+    ------
+    CampaignError
+        MPI cannot be loaded, or does not go with its launcher, or has too few ranks.
+    MissingExtraError
+        A package is not installed.
+    """
+    for package in ("mpi4py", "dask_mpi"):
+        if importlib.util.find_spec(package) is None:
+            name = package.replace("_", "-")
+            _one_says(MissingExtraError(name, extra="mpi", purpose="the runner mpi"))
+    import mpi4py
+
+    # At the end of Python, MPI_Finalize would wait for lost ranks, for ever.
+    mpi4py.rc.finalize = False
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        raise CampaignError(
+            f"MPI cannot be loaded ({error}): load your site's MPI, or pip install mpich"
+        ) from error
+    fault = fault_of_launch(MPI.COMM_WORLD.Get_size(), os.environ)
+    if fault:
+        finalize(1)
+        _one_says(CampaignError(fault))
+    return MPI.COMM_WORLD
+
+
+def _one_says(error: OsongError) -> NoReturn:
+    """Raise an error in one of the processes that were started; the others end in silence.
+
+    With a launcher that does not fit, each is rank 0 of its own world.
+    """
+    for name in _RANK:
+        if os.environ.get(name, "0") != "0":
+            sys.exit(1)
+    raise error
+
+
+def fault_of_launch(n_ranks: int, environment: Mapping[str, str]) -> str:
+    """Return what is wrong with how the ranks were started; "" if nothing."""
+    found = [environment.get(name, "") for name in _LAUNCHED]
+    n_started = next((int(value) for value in found if value.isdigit()), n_ranks)
+    if n_ranks < n_started:
+        return (
+            f"{n_started} processes were started, but MPI sees {n_ranks}: the launcher does not "
+            "go with this MPI library; take the mpiexec that belongs to it, or another "
+            "srun --mpi=... (pmi2 for MPICH, pmix for Open MPI)"
+        )
+    if n_ranks < _FEWEST:
+        return (
+            f"the runner mpi needs at least {_FEWEST} ranks (scheduler, pilot, "
+            f"workers) and has {n_ranks}: start it with, for example, mpiexec -n 4 osong resume "
+            "FOLDER --runner mpi"
+        )
+    return ""
+
+
+@contextlib.contextmanager
+def time_limit(what: str) -> Iterator[threading.Event]:
+    """End the process when an event is not set in time: MPI would wait for ever."""
+    event = threading.Event()
+
+    def watch() -> None:
+        if not event.wait(START_LIMIT_S):
+            sys.stderr.write(f"osong: {what} within {START_LIMIT_S:g} s; start again\n")
+            sys.stderr.flush()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield event
+    finally:
+        event.set()
+
+
+def finalize(code: int) -> None:
+    """End MPI, which all ranks must do; launchers take a rank that does not for a failure.
+
+    A rank that is lost would make the others wait for ever: after a while they end with `code`.
+    """
+    from mpi4py import MPI
+
+    timer = threading.Timer(_FINALIZE_S, os._exit, [code])
+    timer.daemon = True
+    timer.start()
+    MPI.Finalize()
+    timer.cancel()
