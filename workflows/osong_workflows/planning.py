@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from osong.errors import InputError
 from osong_workflows.campaign_file import read_campaign_file
+from osong_workflows.docking import DEFAULT_DOCKER
 from osong_workflows.estimate import count_library, estimate_campaign, usual_time
 from osong_workflows.file_campaigns import settings_of
 from osong_workflows.place import place_of_site, this_machine
@@ -16,9 +17,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
-    from osong_workflows.campaign_file import CampaignFile
-    from osong_workflows.create import TargetLike
-    from osong_workflows.estimate import CampaignEstimate, LibraryCount, MoleculeTime
+    from osong_workflows.estimate import CampaignEstimate
     from osong_workflows.events import Subscriber
     from osong_workflows.sites import Site
 
@@ -32,6 +31,7 @@ def plan_campaign(
     nodes: int | None = None,
     sample: int | None = None,
     subscribers: Sequence[Subscriber] = (),
+    docker: str = DEFAULT_DOCKER,
 ) -> CampaignEstimate:
     """Return what a campaign file would cost, and in ``problems`` all that keeps it from running.
 
@@ -47,6 +47,8 @@ def plan_campaign(
         Molecules to dock, to measure what one takes; None: what it took elsewhere.
     subscribers
         Functions that hear how far the sample is.
+    docker
+        "module:function" that builds what docks one record; for tests and other engines.
 
     Raises
     ------
@@ -60,22 +62,13 @@ def plan_campaign(
         count = count_library(file)
     except InputError as error:
         raise file.place.error(("library",), str(error)) from error
-    time = _time(file, targets, count, sample, subscribers)
+    settings = [settings_of(file, target, docker=docker) for target in targets]
+    time = usual_time(file.tables.search.effort, is_prepared=file.is_prepared)
+    if sample is not None:
+        # The largest box is where it takes longest.
+        largest = max(range(len(targets)), key=lambda index: targets[index].box.volume)
+        records = spread_records(count.records, sample)
+        time = measure_time(targets[largest], settings[largest], records, subscribers)
     estimate = estimate_campaign(file, targets, count, time, place)
-    problems = tuple(refusals(file, targets, estimate, place))
+    problems = tuple(refusals(file, settings, estimate, place))
     return estimate.model_copy(update={"problems": problems})
-
-
-def _time(
-    file: CampaignFile,
-    targets: Sequence[TargetLike],
-    count: LibraryCount,
-    sample: int | None,
-    subscribers: Sequence[Subscriber],
-) -> MoleculeTime:
-    """Return what a molecule takes; measured with the largest box, where it takes longest."""
-    if sample is None:
-        return usual_time(file.tables.search.effort, is_prepared=file.is_prepared)
-    largest = max(targets, key=lambda target: target.box.volume)
-    records = spread_records(count.records, sample)
-    return measure_time(largest, settings_of(file, largest), records, subscribers)

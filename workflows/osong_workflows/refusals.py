@@ -5,46 +5,60 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from osong.errors import CampaignError
 from osong_workflows.amounts import duration
 from osong_workflows.create import check_folder
-from osong_workflows.file_campaigns import settings_of
 from osong_workflows.folder import CampaignFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from osong_workflows.campaign_file import CampaignFile
-    from osong_workflows.create import TargetLike
     from osong_workflows.estimate import CampaignEstimate
     from osong_workflows.place import RunPlace
+    from osong_workflows.settings import CampaignSettings
 
-__all__ = ["refusals"]
+__all__ = ["refusals", "size"]
+
+_START_S: Final = 60.0
+"""Imports and compilation, once a process: "A screen from end to end" of docs/performance.md."""
 
 
 def refusals(
     file: CampaignFile,
-    targets: Sequence[TargetLike],
+    settings: Sequence[CampaignSettings],
     estimate: CampaignEstimate,
     place: RunPlace,
 ) -> list[str]:
-    """Return a line for each reason, with the place in the file where one key is to blame."""
+    """Return a line for each reason, with the line of the key that is to blame or would help.
+
+    Parameters
+    ----------
+    file
+        What was asked.
+    settings
+        Of each target's campaign.
+    estimate
+        What it would cost.
+    place
+        Where it is to run.
+    """
     return [
-        *_of_folders(file, targets),
+        *_of_folders(file, settings),
         *_of_disk(file, estimate),
         *_of_memory(file, estimate, place),
         *_of_time(file, estimate, place),
     ]
 
 
-def _of_folders(file: CampaignFile, targets: Sequence[TargetLike]) -> Iterator[str]:
+def _of_folders(file: CampaignFile, settings: Sequence[CampaignSettings]) -> Iterator[str]:
     """Yield what keeps results from being written where they were asked for."""
-    for asked, target in zip(file.targets, targets, strict=True):
-        folder = CampaignFolder.at(asked.folder)
+    for target, asked in zip(file.targets, settings, strict=True):
+        folder = CampaignFolder.at(target.folder)
         try:
-            check_folder(folder, settings_of(file, target))
+            check_folder(folder, asked)
         except CampaignError as error:
             yield file.place.problem(("out",), str(error))
         except OSError as error:
@@ -118,10 +132,11 @@ def _of_time(file: CampaignFile, estimate: CampaignEstimate, place: RunPlace) ->
             f"about {estimate.core_hours:,.3g} core hours are needed and the budget is "
             f"{budget:,g}; raise it, take fewer molecules, or less effort",
         )
-    if place.seconds is not None and estimate.chunk_seconds > place.seconds:
+    needed = estimate.chunk_seconds + _START_S
+    if place.seconds is not None and needed > place.seconds:
         yield file.place.problem(
             ("search", "effort"),
-            f"a unit of work takes about {duration(estimate.chunk_seconds)} and a job of "
+            f"to start and to do one chunk takes about {duration(needed)} and a job of "
             f"{place.name} has {duration(place.seconds)} before it is told to end; raise the "
             "site's time_limit",
         )
