@@ -24,6 +24,7 @@ COMMANDS = [
     ["prepare", "library"],
     ["dock"],
     ["screen"],
+    ["plan"],
     ["status"],
     ["resume"],
     ["top"],
