@@ -74,6 +74,7 @@ __all__ = [
     "submit_and_watch",
     "watch_campaign",
     "watch_campaigns",
+    "work",
     "write_outputs",
 ]
 
@@ -219,6 +220,15 @@ def resume(
 def status(folder: str | os.PathLike[str]) -> CampaignStatus:
     """Count what became of a campaign's molecules so far; ``str()`` of it is one line."""
     return Campaign(folder).status()
+
+
+def work(
+    scheduler_file: Path, *, n_threads: int | None = None, scratch: str = "", interface: str = ""
+) -> None:
+    """Do tasks for a pilot on another node until it ends."""
+    from osong_workflows.worker_process import work as run
+
+    run(scheduler_file, n_threads=n_threads, scratch=scratch, interface=interface)
 
 
 def _is_prepared(library: object) -> bool:

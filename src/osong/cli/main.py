@@ -18,6 +18,7 @@ from osong.cli import (
     status,
     submit,
     top,
+    worker,
 )
 from osong.cli.failures import OneLineErrors
 
@@ -50,6 +51,7 @@ app.command("submit")(submit.submit)
 app.command("cancel")(cancel.cancel)
 app.command("finish")(finish.finish)
 app.command("top")(top.top)
+app.command("worker", hidden=True)(worker.worker)
 app.command("explain")(explain.explain)
 app.command("doctor")(doctor.doctor)
 app.add_typer(bench.bench_app, name="bench")
