@@ -356,9 +356,28 @@ def test_a_changed_file_is_refused_with_what_differs(write: Write) -> None:
     assert folder.plan.read_bytes() == plan
 
 
+def test_a_library_that_is_as_it_was_is_not_read_again(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from osong_workflows import create
+
+    path = write(ONE)
+    (folder,) = make(path)
+    with monkeypatch.context() as context:
+        context.setattr(create, "read_records", None)
+        assert make(path) == [folder]
+    library = path.parent / "small.smi"
+    library.touch()
+    assert make(path) == [folder]  # it was, and is the same
+    library.write_text("CCO ethanol\nCC(=O)N acetamide\nCCF fluoroethane\n")
+    with pytest.raises(CampaignError, match="has other molecules or another order"):
+        make(path)
+
+
 def test_outputs_and_budget_may_change_and_are_no_part_of_the_campaign(write: Write) -> None:
     (folder,) = make(write(ONE))
-    assert read_wishes(folder) == Wishes(file=str(folder.path.parent / "gly.toml"))
+    wishes = read_wishes(folder)
+    assert wishes == Wishes(file=str(folder.path.parent / "gly.toml"), library=wishes.library)
     key = read_plan(folder).key
     wish = ONE + '[budget]\ndisk = "1 GB"\ncore_hours = 2\n[outputs]\nhits = 2\nfiles = ["csv"]\n'
     (folder,) = make(write(wish))

@@ -203,7 +203,7 @@ SITE = {"name": "s", "cores_per_node": 4, "memory_per_node": "16G"}
 @pytest.mark.parametrize(
     ("more", "options", "message"),
     [
-        ("[budget]\ncore_hours = 0.01\n", {}, "7: budget.core_hours: about 0.0622 core hours are"),
+        ("[budget]\ncore_hours = 0.01\n", {}, "7: budget.core_hours: about 0.062 core hours are n"),
         ('[budget]\ndisk = "1 MB"\n', {}, "7: budget.disk: the results need about 1.7 MB and the"),
         (
             '[budget]\nmemory_per_worker = "500 MB"\n',

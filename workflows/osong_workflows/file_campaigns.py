@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import tomllib
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from osong.errors import CampaignError
+from osong.library.prepared import INDEX_FILE
+from osong.library.reader import library_files
 from osong_workflows.campaign_file import OF_A_FOLDER, CampaignFile, read_campaign_file
-from osong_workflows.create import create_campaign
+from osong_workflows.create import check_folder, create_campaign
 from osong_workflows.docking import DEFAULT_DOCKER
 from osong_workflows.folder import CampaignFolder
-from osong_workflows.outputs import Wishes, store_wishes
+from osong_workflows.outputs import Wishes, read_wishes, store_wishes
 from osong_workflows.settings import CampaignSettings, dump_ligand_options, make_settings
 
 if TYPE_CHECKING:
@@ -53,14 +56,31 @@ def create_campaigns(
     """
     file = read_campaign_file(path)
     made = file.load_targets()
-    wishes = Wishes(file=str(file.path), outputs=file.tables.outputs, budget=file.tables.budget)
+    wishes = Wishes(
+        file=str(file.path),
+        outputs=file.tables.outputs,
+        budget=file.tables.budget,
+        library=_fingerprint(file),
+    )
     folders = []
     for asked, target in zip(file.targets, made, strict=True):
         settings = settings_of(file, target, docker=docker)
-        folder = create_campaign(target, file.library, asked.folder, settings, workers=workers)
+        folder = CampaignFolder.at(asked.folder)
+        if folder.plan.exists() and read_wishes(folder).library == wishes.library:
+            # Reading a large library again, to see that it is the same, would take hours.
+            check_folder(folder, settings)
+        else:
+            create_campaign(target, file.library, asked.folder, settings, workers=workers)
         store_wishes(folder, wishes)
         folders.append(folder)
     return folders
+
+
+def _fingerprint(file: CampaignFile) -> str:
+    """Return a hash of the names, sizes and times of a library's files, in hexadecimal."""
+    files = [file.library / INDEX_FILE] if file.is_prepared else library_files(file.library)
+    described = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return blake2b(repr(described).encode(), digest_size=16).hexdigest()
 
 
 def settings_of(

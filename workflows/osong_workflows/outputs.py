@@ -33,6 +33,8 @@ class Wishes(BaseModel):
         What to write when the campaign is finished.
     budget
         What it may take.
+    library
+        Which files the library was, their sizes and times; for a look whether it still is.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,6 +43,7 @@ class Wishes(BaseModel):
     file: str = ""
     outputs: Outputs = Outputs()
     budget: Budget = Budget()
+    library: str = ""
 
 
 def store_wishes(folder: CampaignFolder, wishes: Wishes) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from osong.cli.terminal import make_table
 from osong_workflows.amounts import counted, duration
-from osong_workflows.refusals import size
+from osong_workflows.refusals import hours, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,17 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plan_view"]
 
-_COLUMNS = (
-    "~target",
-    "~box, A",
-    ">molecules",
-    ">chunks",
-    ">shards",
-    ">files",
-    ">disk",
-    ">memory a worker",
-    ">core hours",
-)
+_COLUMNS = (">molecules", ">chunks", ">files", ">disk", ">memory", ">core hours")
 
 
 def plan_view(plan: CampaignEstimate) -> Iterator[RenderableType]:
@@ -38,7 +28,7 @@ def plan_view(plan: CampaignEstimate) -> Iterator[RenderableType]:
         f"{Path(plan.file).name}: {_molecules(plan)} of {Path(plan.library).name}, effort "
         f"{plan.effort}, scoring {plan.scoring}"
     )
-    yield _table(plan)
+    yield _table(plan) if len(plan.targets) > 1 else _list(plan.targets[0])
     yield f"a molecule: {_time(plan)}"
     yield (
         f"on {plan.where}, {counted(plan.workers, 'worker')}: about "
@@ -53,45 +43,54 @@ def _molecules(plan: CampaignEstimate) -> str:
     n_molecules = plan.targets[0].n_molecules
     if plan.is_exact:
         return counted(n_molecules, "molecule")
-    # Three digits: more would look as if they were counted.
-    digits = 10 ** max(0, len(str(n_molecules)) - 3)
-    return f"about {round(n_molecules / digits) * digits:,} molecules (estimated)"
+    return f"about {_rounded(n_molecules):,} molecules (estimated)"
+
+
+def _rounded(count: int) -> int:
+    """Return an estimate with three digits: more would look as if it were counted."""
+    return round(count, min(0, 3 - len(str(count))))
+
+
+def _list(target: TargetEstimate) -> str:
+    """Return the numbers of one target, one a line."""
+    edges = " x ".join(f"{edge:.0f}" for edge in target.box_size)
+    values = {
+        "target": f"{target.target}, box {edges} A",
+        "chunks": f"{target.n_chunks:,} of {counted(target.chunk_size, 'molecule')}, in "
+        f"{counted(target.n_shards, 'shard')}",
+        "files": f"{target.n_files:,}",
+        "disk": size(target.disk_bytes),
+        "memory": f"{size(target.memory_bytes_per_worker)} a worker",
+        "core hours": hours(target.core_hours),
+    }
+    return "\n".join(f"  {name:<12}{value}" for name, value in values.items())
 
 
 def _table(plan: CampaignEstimate) -> Table:
-    rows = [_row(target) for target in plan.targets]
-    if len(rows) > 1:
-        total = (
-            "in all",
-            "",
-            f"{plan.n_dockings:,}",
-            f"{plan.n_chunks:,}",
-            f"{plan.n_shards:,}",
-            f"{plan.n_files:,}",
-            size(plan.disk_bytes),
-            "",
-            _hours(plan.core_hours),
+    """Return the numbers of several targets, one a row, and their sums."""
+    about = (lambda count: f"{count:,}") if plan.is_exact else (lambda n: f"~{_rounded(n):,}")
+    rows = [
+        (
+            target.label,
+            about(target.n_molecules),
+            about(target.n_chunks),
+            about(target.n_files),
+            size(target.disk_bytes),
+            size(target.memory_bytes_per_worker),
+            hours(target.core_hours),
         )
-        rows += [(), total]
-    return make_table(_COLUMNS, rows)
-
-
-def _row(target: TargetEstimate) -> tuple[str, ...]:
-    return (
-        target.label,
-        " x ".join(f"{edge:.0f}" for edge in target.box_size),
-        f"{target.n_molecules:,}",
-        f"{target.n_chunks:,}",
-        f"{target.n_shards:,}",
-        f"{target.n_files:,}",
-        size(target.disk_bytes),
-        size(target.memory_bytes_per_worker),
-        _hours(target.core_hours),
+        for target in plan.targets
+    ]
+    total = (
+        "in all",
+        about(plan.n_dockings),
+        about(plan.n_chunks),
+        about(plan.n_files),
+        size(plan.disk_bytes),
+        "",
+        hours(plan.core_hours),
     )
-
-
-def _hours(hours: float) -> str:
-    return f"{hours:,.0f}" if hours >= 99.5 else f"{hours:.2g}"
+    return make_table(("~target", *_COLUMNS), [*rows, (), total])
 
 
 def _time(plan: CampaignEstimate) -> str:

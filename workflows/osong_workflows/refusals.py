@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from osong_workflows.place import RunPlace
     from osong_workflows.settings import CampaignSettings
 
-__all__ = ["refusals", "size"]
+__all__ = ["hours", "refusals", "size"]
 
 _START_S: Final = 60.0
 """Imports and compilation, once a process: "A screen from end to end" of docs/performance.md."""
@@ -129,8 +129,8 @@ def _of_time(file: CampaignFile, estimate: CampaignEstimate, place: RunPlace) ->
     if budget is not None and estimate.core_hours > budget:
         yield file.place.problem(
             ("budget", "core_hours"),
-            f"about {estimate.core_hours:,.3g} core hours are needed and the budget is "
-            f"{budget:,g}; raise it, take fewer molecules, or less effort",
+            f"about {hours(estimate.core_hours)} core hours are needed and the budget is "
+            f"{hours(budget)}; raise it, take fewer molecules, or less effort",
         )
     needed = estimate.chunk_seconds + _START_S
     if place.seconds is not None and needed > place.seconds:
@@ -155,6 +155,17 @@ def size(n_bytes: float) -> str:
         if value < 999.5:
             return f"{value:.2g} {unit}" if 0 < value < 9.95 else f"{value:,.0f} {unit}"
     return f"{n_bytes / 1e12:,.1f} TB" if n_bytes < 9.95e12 else f"{n_bytes / 1e12:,.0f} TB"
+
+
+def hours(value: float) -> str:
+    """Return hours with two digits, or all before the point.
+
+    Examples
+    --------
+    >>> hours(0.0123), hours(3.21), hours(12345.6)
+    ('0.012', '3.2', '12,346')
+    """
+    return f"{value:,.0f}" if value >= 9.95 else f"{value:.2g}"
 
 
 def _existing(path: Path) -> Path:
