@@ -9,8 +9,8 @@ from osong_workflows.allocation import (
     cores_here,
     inside_slurm,
     job_name,
-    memory_here,
     node_name,
+    tasks_here,
 )
 
 GIBIBYTE = 2**30
@@ -70,7 +70,8 @@ def test_a_share_that_affinity_has_cut_is_not_cut_again(monkeypatch: pytest.Monk
 
 def test_a_node_is_shared_by_all_processes_of_the_job() -> None:
     assert cores_here(STEP) == 32
-    assert memory_here(STEP | {"SLURM_MEM_PER_NODE": "65536"}) == 64 * GIBIBYTE
+    assert [tasks_here(STEP | {"SLURM_NODEID": n}) for n in "0123"] == [2, 2, 1, 1]
+    assert tasks_here({}) == 1
 
 
 def test_jobs_and_nodes_have_names() -> None:

@@ -23,14 +23,11 @@ __all__ = [
     "cores_here",
     "inside_slurm",
     "job_name",
-    "memory_here",
-    "memory_per_process",
     "node_name",
+    "tasks_here",
 ]
 
 _MEBIBYTE: Final = 2**20
-_OWN_MEMORY: Final = 512 * _MEBIBYTE
-"""What the process that minds docking processes keeps for itself."""
 _RUN: Final = re.compile(r"(\d+)(?:\(x(\d+)\))?")
 """One entry of a list such as "2(x3),1": a number, and for how many nodes it holds."""
 
@@ -60,14 +57,17 @@ def allocated_cores(environment: Mapping[str, str] = os.environ) -> int:
     if _in_step(environment):
         # Affinity may have cut the node into shares already, so the share is of Slurm's number.
         of_task = _number(environment, "SLURM_CPUS_PER_TASK")
-        share = of_task or (share and max(1, share // _tasks_here(environment)))
+        share = of_task or (share and max(1, share // tasks_here(environment)))
     return min(cores_here(environment), share or sys.maxsize)
 
 
 def allocated_memory(environment: Mapping[str, str] = os.environ) -> int:
     """Return how many bytes this process and its children may fill."""
-    n_tasks = _tasks_here(environment) if _in_step(environment) else 1
-    return memory_here(environment) // n_tasks
+    of_node = _number(environment, "SLURM_MEM_PER_NODE")
+    of_core = _number(environment, "SLURM_MEM_PER_CPU")
+    n_cores = _number(environment, "SLURM_CPUS_ON_NODE")
+    here = min(usable_memory(), (of_node or of_core * n_cores) * _MEBIBYTE or sys.maxsize)
+    return here // tasks_here(environment)
 
 
 def cores_here(environment: Mapping[str, str] = os.environ) -> int:
@@ -78,31 +78,21 @@ def cores_here(environment: Mapping[str, str] = os.environ) -> int:
     return min(usable_cores(), _number(environment, "SLURM_CPUS_ON_NODE") or sys.maxsize)
 
 
-def memory_here(environment: Mapping[str, str] = os.environ) -> int:
-    """Return how many bytes all processes of this job may fill on this node."""
-    of_node = _number(environment, "SLURM_MEM_PER_NODE")
-    of_core = _number(environment, "SLURM_MEM_PER_CPU")
-    n_cores = _number(environment, "SLURM_CPUS_ON_NODE")
-    return min(usable_memory(), (of_node or of_core * n_cores) * _MEBIBYTE or sys.maxsize)
+def tasks_here(environment: Mapping[str, str] = os.environ) -> int:
+    """Return how many tasks of srun share this node with this one, itself among them.
 
-
-def memory_per_process(memory: int, n_processes: int) -> int:
-    """Return the bytes that each of some docking processes may hold of a process's memory."""
-    return int(max(memory - _OWN_MEMORY, _OWN_MEMORY) * 0.95) // n_processes
-
-
-def _in_step(environment: Mapping[str, str]) -> bool:
-    """Return whether srun started this process; a batch script has its node to itself."""
-    return "SLURM_STEP_TASKS_PER_NODE" in environment
-
-
-def _tasks_here(environment: Mapping[str, str]) -> int:
-    """Return how many tasks of this step are on this node."""
+    1 in a batch script, which has its node to itself.
+    """
     counts: list[int] = []
     for number, times in _RUN.findall(environment.get("SLURM_STEP_TASKS_PER_NODE", "")):
         counts += [int(number)] * int(times or 1)
     node = _number(environment, "SLURM_NODEID")
     return max(1, counts[node]) if node < len(counts) else 1
+
+
+def _in_step(environment: Mapping[str, str]) -> bool:
+    """Return whether srun started this process."""
+    return "SLURM_STEP_TASKS_PER_NODE" in environment
 
 
 def _number(environment: Mapping[str, str], name: str) -> int:

@@ -153,8 +153,10 @@ class Campaign:
                 # Before anything else: most ranks never come back from here.
                 from osong_workflows.runners.mpi import take_mpi_role
 
-                role = take_mpi_role(
-                    self.folder, n_threads=workers, scratch=scratch, interface=launch.interface
+                role = stack.enter_context(
+                    take_mpi_role(
+                        self.folder, n_threads=workers, scratch=scratch, interface=launch.interface
+                    )
                 )
             if not self._folder.plan.exists():
                 finish_planning(self._folder, self._settings, workers or usable_cores())

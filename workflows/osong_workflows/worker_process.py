@@ -22,12 +22,7 @@ import dask
 from distributed import WorkerPlugin, get_worker
 
 from osong.errors import CampaignError, OsongError
-from osong_workflows.allocation import (
-    allocated_cores,
-    allocated_memory,
-    memory_per_process,
-    node_name,
-)
+from osong_workflows.allocation import allocated_cores, node_name
 from osong_workflows.dask_cluster import (
     DEATH_TIMEOUT_S,
     LOOPBACK,
@@ -87,14 +82,14 @@ class WorkerSettings:
     ----------
     n_threads
         Tasks at a time.
-    memory
-        Bytes that all its docking processes may fill together.
+    n_shares
+        Into how many shares the memory that Slurm gave to this process is to be cut.
     scratch
         A folder on a local disk; "" for what the pilot says.
     """
 
     n_threads: int
-    memory: int
+    n_shares: int
     scratch: str = ""
 
 
@@ -119,19 +114,11 @@ def _run_for(order: WorkOrder) -> Run:
     with _LOCK:
         if order not in _RUNS:
             settings: WorkerSettings = worker.plugins[_StopRuns.name].settings
-            run = Run(_own_order(order, settings), n_threads=settings.n_threads)
+            own = replace(order, scratch=settings.scratch or order.scratch)
+            run = Run(own, n_threads=settings.n_shares)
             atexit.register(run.close)
             _RUNS[order] = run
         return _RUNS[order]
-
-
-def _own_order(order: WorkOrder, settings: WorkerSettings) -> WorkOrder:
-    """Return an order with what this worker knows better than the pilot."""
-    if order.memory_limit is None:
-        order = replace(order, memory_limit=memory_per_process(settings.memory, settings.n_threads))
-    if settings.scratch:
-        order = replace(order, scratch=settings.scratch)
-    return order
 
 
 class _StopRuns(WorkerPlugin):
@@ -209,11 +196,8 @@ def work(
     """
     file = SchedulerFile(scheduler_file)
     certificates = check_certificates(file.campaign)
-    settings = WorkerSettings(
-        min(n_threads or allocated_cores(), allocated_cores()),
-        allocated_memory(),
-        os.path.expandvars(scratch),
-    )
+    n_threads = min(n_threads or allocated_cores(), allocated_cores())
+    settings = WorkerSettings(n_threads, n_threads, scratch)
     forget_main()
     ignore_warnings_of_the_end()
     with (

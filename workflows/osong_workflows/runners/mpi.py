@@ -8,6 +8,7 @@ lost Dask worker and no more. See docs/adr/0013-dask-over-tls-and-mpi.md.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import sys
@@ -23,7 +24,7 @@ from distributed import Client
 from distributed.diagnostics.plugin import SchedulerPlugin
 
 from osong.errors import CampaignError, OsongError
-from osong_workflows.allocation import cores_here, memory_here, node_name
+from osong_workflows.allocation import cores_here, node_name, tasks_here
 from osong_workflows.dask_cluster import (
     LOOPBACK,
     PROTOCOL,
@@ -389,12 +390,12 @@ def _see_certificates(folder: Path) -> Certificates:
 def _share(comm: Any, n_threads: int | None, scratch: str) -> WorkerSettings:
     """Return this rank's share of its node: that is divided among the workers on it."""
     me = (node_name(), comm.Get_rank() >= _FIRST_WORKER, frozenset(os.sched_getaffinity(0)))
-    ranks = comm.allgather(me)
-    workers_here = [cores for node, is_worker, cores in ranks if is_worker and node == me[0]]
-    n_sharing = sum(not me[2].isdisjoint(cores) for cores in workers_here)
+    workers = [(node, cores) for node, is_worker, cores in comm.allgather(me) if is_worker]
+    # Where each rank is bound to cores of its own, the node is divided already.
+    n_sharing = sum(node == me[0] and not me[2].isdisjoint(cores) for node, cores in workers)
     most = max(1, cores_here() // max(1, n_sharing))
-    return WorkerSettings(
-        min(n_threads or most, most),
-        memory_here() // max(1, len(workers_here)),
-        os.path.expandvars(scratch),
-    )
+    n_threads = min(n_threads or most, most)
+    threads = comm.allgather((node_name(), n_threads if me[1] else 0))
+    on_node = sum(n for node, n in threads if node == me[0])
+    # Where srun started the ranks, its share of the node's memory is a task's already.
+    return WorkerSettings(n_threads, math.ceil(on_node / tasks_here()), scratch)
