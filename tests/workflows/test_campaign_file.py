@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from osong.box import Box
 from osong.errors import CampaignError, InputError
@@ -307,6 +309,50 @@ def test_sizes(text: str, expected: int) -> None:
 def test_what_is_no_size(text: object) -> None:
     with pytest.raises(ValueError, match="should be a size with its unit"):
         n_bytes(text)
+
+
+VALUES = st.one_of(
+    st.integers().map(str),
+    st.floats().map(str),
+    st.sampled_from(["true", "'EGFR'", "''", "[]", "{}", "[[1], {a = 2}]", "1979-05-27"]),
+    st.text(max_size=20).map(json.dumps),
+    st.text(max_size=5),
+)
+
+
+@settings(max_examples=200)
+@given(data=st.data())
+def test_whatever_is_written_has_its_meaning_or_its_line(
+    data: st.DataObject, root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    text = (root / "docs" / "campaign-file.md").read_text()
+    lines = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)[1].splitlines()
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(lines) - 1))
+        kind = data.draw(st.sampled_from(["value", "drop", "repeat", "move"]))
+        if kind == "value" and " = " in lines[at]:
+            lines[at] = lines[at].partition(" = ")[0] + " = " + data.draw(VALUES)
+        elif kind == "drop":
+            del lines[at]
+        elif kind == "repeat":
+            lines.insert(at, lines[at])
+        else:
+            lines.insert(0, lines.pop(at))
+    path = tmp_path_factory.getbasetemp() / "mutant.toml"
+    path.write_text("\n".join(lines), encoding="utf-8", errors="replace")
+    message = ""
+    try:
+        file = read_campaign_file(path, check_inputs=False)
+    except InputError as error:
+        message = str(error)
+    if message:
+        assert re.match(re.escape(str(path)) + r":\d+: ", message), message
+        assert message.isprintable()
+        return
+    labels = [target.label for target in file.targets]
+    assert len({label.casefold() for label in labels}) == len(labels)
+    for target in file.targets:
+        assert target.folder in (file.out, file.out / target.label)
 
 
 # What becomes of it.

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from osong.errors import InputError
 from osong_workflows.file_tables import CampaignTables, TargetTable
+from osong_workflows.toml_lines import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -82,12 +83,8 @@ class Place:
     def problem(self, path: KeyPath, what: str) -> str:
         """Return the line that says what is wrong with a key."""
         key = ".".join(str(part) for part in path if not isinstance(part, int))
-        shown = " ".join(what.split())
-        return (
-            f"{self.name}:{self.line(path)}: {key}: {shown}"
-            if key
-            else (f"{self.name}:{self.line(path)}: {shown}")
-        )
+        shown = printable(f"{key}: {what}" if key else what)
+        return f"{self.name}:{self.line(path)}: {shown}"
 
     def error(self, path: KeyPath, what: str) -> CampaignFileError:
         """Return the error of one problem."""

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 
 from osong.errors import InputError
 
-__all__ = ["KeyPath", "TomlLines", "read_toml"]
+__all__ = ["KeyPath", "TomlLines", "printable", "read_toml"]
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 """Keys from the top down; positions, from 0, within arrays."""
@@ -82,16 +82,21 @@ def read_toml(data: bytes, name: str) -> tuple[dict[str, Any], TomlLines]:
 
 def _syntax_problem(error: tomllib.TOMLDecodeError, text: str) -> str:
     """Return "line: what is wrong: the line itself" of what tomllib says."""
-    lines = text.splitlines()
+    lines = text.removesuffix("\n").split("\n")
     found = _AT_LINE.match(str(error))
     if found is None:
-        what, line = str(error).removesuffix(" (at end of document)"), max(1, len(lines))
+        what, line = str(error).removesuffix(" (at end of document)"), len(lines)
     else:
         what, line = found["what"], int(found["line"])
     written = lines[line - 1].strip() if line <= len(lines) else ""
     shown = f": {written[:80]}" if written else ""
     remedy = next((remedy for begin, remedy in _REMEDIES if what.startswith(begin)), "mend it")
-    return f"{line}: {what[:1].lower()}{what[1:]}; {remedy}{shown}"
+    return printable(f"{line}: {what[:1].lower()}{what[1:]}; {remedy}{shown}")
+
+
+def printable(text: str) -> str:
+    """Return a text on one line, without characters that could play tricks on a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
 
 
 class TomlLines:
