@@ -35,6 +35,12 @@ def _crash_once(record: Record) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _kill_the_watcher(record: Record) -> None:
+    """End the process that watches this one, as a molecule might by filling a node's memory."""
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(60)
+
+
 def _hang(record: Record) -> None:
     time.sleep(3600)
 
@@ -66,6 +72,7 @@ _MISDEEDS = {
     "EXIT": lambda record: os._exit(3),
     "ONCE": _crash_once,
     "HANG": _hang,
+    "PARENT": _kill_the_watcher,
     "FAIL": _fail,
     "BUG": _bug,
     "INPUT": _input_error,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 import psutil
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from osong_workflows.folder import names_in, write_atomically
+from osong_workflows.folder import full_disk, names_in, write_atomically
 
 if TYPE_CHECKING:
     from osong_workflows.folder import CampaignFolder
@@ -109,7 +109,9 @@ class PilotState(BaseModel):
     error: str = ""
 
     def write(self, folder: CampaignFolder) -> None:
-        """Write the pilot's file."""
+        """Write the pilot's file, making its folder."""
+        with full_disk(folder.path):
+            folder.pilots.mkdir(exist_ok=True)
         write_atomically(folder.pilots / f"{self.id}.json", self.model_dump_json().encode())
 
 

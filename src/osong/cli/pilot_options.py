@@ -39,8 +39,8 @@ class PilotChoice:
         str,
         typer.Option(
             metavar="FOLDER",
-            help="A local disk, for parts on their way to the campaign folder; '$TMPDIR' is that of "
-            "each node.",
+            help="A local disk, for parts on their way to the campaign folder; '$TMPDIR' is that "
+            "of each node.",
             rich_help_panel=_PILOT,
         ),
     ] = ""
