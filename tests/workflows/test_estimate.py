@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tracemalloc
 from collections import namedtuple
@@ -234,7 +235,7 @@ def test_all_that_does_not_fit_is_said(
     Files = namedtuple("Files", "f_files f_favail")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: DiskUsage(2000, 1000, 1000))
     monkeypatch.setattr(refusals_module.os, "statvfs", lambda path: Files(100, 3))
-    monkeypatch.setattr(refusals_module.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(refusals_module.os, "access", lambda path, mode, **more: False)
     text = 'out = "out"\n' + ONE + '[budget]\ncore_hours = 0.001\ndisk = "1 kB"\n'
     before = files_of(tmp_path)
     found = [line.partition("gly.toml:")[2] for line in plan(write(text)).problems]
@@ -251,6 +252,25 @@ def test_all_that_does_not_fit_is_said(
     assert "1 kB free" in found[3]
     assert "can take 3 more" in found[4]
     assert {p for p in files_of(tmp_path) if p.name != "gly.toml"} == set(before)
+
+
+def test_a_folder_that_may_not_be_written_to_is_refused(write: Write, tmp_path: Path) -> None:
+    path = write('out = "locked/out"\n' + ONE)
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o555)
+    if os.geteuid() == 0:
+        # Root may write anywhere; somebody else is asked, who may not even read what is imported.
+        assert plan(path).problems == ()
+        for folder in (tmp_path, *tmp_path.parents[:2]):
+            folder.chmod(0o755)
+        os.seteuid(65534)
+    try:
+        problems = plan(path).problems
+    finally:
+        if os.getuid() == 0:
+            os.seteuid(0)
+    (problem,) = problems
+    assert f"gly.toml:1: out: {locked} may not be written to; give a folder of your" in problem
 
 
 def test_a_machine_without_memory_for_one_worker_is_refused(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["hours", "refusals", "size"]
 
+_IS_EFFECTIVE: Final = os.access in os.supports_effective_ids
 _START_S: Final = 60.0
 """Imports and compilation, once a process: "A screen from end to end" of docs/performance.md."""
 
@@ -64,7 +66,7 @@ def _of_folders(file: CampaignFile, settings: Sequence[CampaignSettings]) -> Ite
         except OSError as error:
             yield file.place.problem(("out",), f"{folder.path}: {error.strerror}; give another")
     existing = _existing(file.out)
-    if not os.access(existing, os.W_OK | os.X_OK):
+    if not os.access(existing, os.W_OK | os.X_OK, effective_ids=_IS_EFFECTIVE):
         yield file.place.problem(
             ("out",), f"{existing} may not be written to; give a folder of your own"
         )
@@ -170,7 +172,12 @@ def hours(value: float) -> str:
 
 def _existing(path: Path) -> Path:
     """Return the folder that is there already, of a path that may not be yet."""
-    return next((p for p in (path, *path.parents) if p.exists()), path)
+    for folder in (path, *path.parents):
+        # What may not even be looked at counts as not there; what is above it may not be either.
+        with contextlib.suppress(PermissionError):
+            if folder.exists():
+                return folder
+    return path
 
 
 def _used(folder: Path) -> int:
