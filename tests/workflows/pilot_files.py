@@ -38,7 +38,7 @@ def write_pilot(
         "time": stamp(written + clock_s),
         "begun": stamp(written + clock_s - 3600.0),
         "runner": "local",
-        "n_workers": 1,
+        "n_workers": 2,
         "n_threads": 8,
         "state": "working",
         "tasks": 8,

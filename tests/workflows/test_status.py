@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import socket
+import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +24,7 @@ from osong_workflows.folder import CampaignFolder
 from osong_workflows.overview import Observer, log_lines, observe
 from osong_workflows.panel import draw, draw_campaigns
 from osong_workflows.pilot_views import PilotReader
+from osong_workflows.pilots import new_pilot, process_is_gone
 from osong_workflows.plan import read_plan
 from osong_workflows.status import StatusReader
 
@@ -149,6 +152,18 @@ class TestLife:
         write_pilot(campaign, "reused", pid=me.pid, **here | {"process_start": 1.0})
         assert lives(campaign) == {"here": "at work", "dead": "gone", "reused": "gone"}
 
+    def test_a_zombie_is_gone(self) -> None:
+        child = subprocess.Popen(["sleep", "60"])
+        process = psutil.Process(child.pid)
+        me = new_pilot("local")
+        state = me.model_copy(update={"pid": child.pid, "process_start": process.create_time()})
+        assert not process_is_gone(state, me)
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert process_is_gone(state, me)
+        child.wait()
+        assert process_is_gone(state, me)
+
     def test_a_job_that_was_started_again_has_left_its_first_pilot(self, campaign: Path) -> None:
         write_pilot(campaign, "before", job="7_1", restart=0)
         write_pilot(campaign, "after", job="7_1", restart=1)
@@ -250,7 +265,7 @@ class TestClocks:
 
 class TestRate:
     def test_tasks_under_way_times_the_speed_of_a_core(self, campaign: Path) -> None:
-        write_pilot(campaign, "quick", n_ok=20, core_seconds=10.0, tasks=4)
+        write_pilot(campaign, "quick", n_ok=20, core_seconds=10.0, tasks=9, n_threads=4)
         write_pilot(campaign, "new", n_ok=0, core_seconds=0.0, tasks=2)
         write_pilot(
             campaign, "slow", n_ok=20, core_seconds=90.0, tasks=0, age_s=7200, state="ended"
@@ -259,7 +274,7 @@ class TestRate:
         assert seen.rate.per_core == pytest.approx(40 / 100)
         # The new pilot has no speed of its own yet: it gets that of all.
         assert seen.rate.now == pytest.approx(4 * 2.0 + 2 * 0.4)
-        assert (seen.rate.tasks, seen.rate.threads) == (6, 16)
+        assert (seen.rate.busy, seen.rate.threads) == (6, 12)
 
     def test_hours_in_which_nobody_worked_do_not_count(self, campaign: Path) -> None:
         write_pilot(campaign, "first", age_s=36_000, state="ended")
@@ -272,7 +287,7 @@ class TestRate:
         write_pilot(campaign, "node1", n_ok=40, core_seconds=40.0, tasks=1)
         seen = observe(campaign)
         assert seen.time_left_s == pytest.approx(20)
-        assert seen.estimate == "about 20 s: 20 molecules at 1.0/s (1 task under way, 1.0/s a core)"
+        assert seen.estimate == "about 20 s: 20 molecules at 1.0/s (1 thread busy, 1.0/s a core)"
 
     def test_the_end_takes_as_long_as_a_chunk_however_many_work(self, campaign: Path) -> None:
         write_pilot(campaign, "node1", n_ok=40, core_seconds=40.0, tasks=8)

@@ -126,7 +126,7 @@ class Overview:
             )
         return (
             f"about {duration(self.time_left_s)}: {self.status.n_left:,} molecules at "
-            f"{speed(self.rate.now)} ({counted(self.rate.tasks, 'task')} under way, "
+            f"{speed(self.rate.now)} ({counted(self.rate.busy, 'thread')} busy, "
             f"{speed(self.rate.per_core)} a core)"
         )
 
@@ -136,7 +136,7 @@ class Overview:
         if self.at_work:
             places = list(dict.fromkeys(pilot.place for pilot in self.at_work))
             shown = ", ".join(places[:4]) + (f" and {len(places) - 4:,} more" * (len(places) > 4))
-            busy = f"{self.rate.tasks:,} of {counted(self.rate.threads, 'thread')} busy"
+            busy = f"{self.rate.busy:,} of {counted(self.rate.threads, 'thread')} busy"
             return (
                 f"at work: {counted(len(self.at_work), 'pilot')} on {shown}, "
                 f"{busy if self.rate.threads else 'workers are starting'}"
@@ -194,7 +194,7 @@ class Overview:
                 "now": _rounded(self.rate.now),
                 "per_core": _rounded(self.rate.per_core),
                 "overall": _rounded(self.rate.overall),
-                "tasks": self.rate.tasks,
+                "busy": self.rate.busy,
                 "threads": self.rate.threads,
             },
             "time_left_s": _rounded(self.time_left_s),

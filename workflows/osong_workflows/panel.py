@@ -156,7 +156,7 @@ class _PilotTable:
             "node",
             "job",
             "state",
-            ">tasks",
+            ">busy",
             ">shards",
             ">ok",
             ">failed",
@@ -177,12 +177,12 @@ def _pilot_cells(pilot: PilotView) -> list[RenderableType]:
     """Return what is known of a pilot, the most important first."""
     state = pilot.state
     word = state.state if pilot.life == "at work" else pilot.life
-    rate = pilot.per_core * state.tasks if pilot.per_core and pilot.life == "at work" else None
+    rate = pilot.per_core * pilot.n_busy if pilot.per_core and pilot.life == "at work" else None
     return [
         pilot.place,
         state.job or f"pid {state.pid}",
         Text(word, style=_LIFE_STYLES[pilot.life]),
-        f"{state.tasks:,}/{pilot.n_threads:,}",
+        f"{pilot.n_busy:,}/{state.n_threads:,}",
         f"{len(state.shards):,}",
         f"{state.n_ok:,}",
         f"{state.n_failed:,}",

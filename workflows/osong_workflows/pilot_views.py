@@ -62,9 +62,9 @@ class PilotView:
         return self.state.n_ok + self.state.n_failed
 
     @property
-    def n_threads(self) -> int:
-        """Molecules that it can dock at a time."""
-        return self.state.n_workers * self.state.n_threads
+    def n_busy(self) -> int:
+        """Molecules that it docks now; more tasks than threads wait at its workers."""
+        return min(self.state.tasks, self.state.n_threads)
 
     @property
     def per_core(self) -> float | None:

@@ -207,13 +207,15 @@ def process_is_gone(state: PilotState, here: PilotState) -> bool:
     if (state.host, state.boot_id, state.pid_namespace) != machine or not here.boot_id:
         return False
     try:
-        start = psutil.Process(state.pid).create_time()
+        process = psutil.Process(state.pid)
+        # A later process may have the same number, and a dead one stays as a zombie until whoever
+        # started it takes notice, which in some containers nobody does.
+        is_another = abs(process.create_time() - state.process_start) > 1.0
+        return is_another or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
     except psutil.Error:
         return False
-    # A later process may have the same number.
-    return abs(start - state.process_start) > 1.0
 
 
 def _read(path: Path) -> PilotState | None:

@@ -21,21 +21,21 @@ class Rate:
     Attributes
     ----------
     now
-        Molecules per second of the pilots at work: tasks under way times ``per_core`` of each.
+        Molecules per second of the pilots at work: busy threads times ``per_core`` of each.
     per_core
         Molecules per second of one core, of all pilots so far.
     overall
         Molecules done per second of the time in which any pilot worked.
-    tasks
-        Tasks under way, one core each.
+    busy
+        Threads of the pilots at work that have a task, one core each.
     threads
-        Tasks that the pilots at work could do at a time.
+        All their threads.
     """
 
     now: float | None
     per_core: float | None
     overall: float | None
-    tasks: int
+    busy: int
     threads: int
 
 
@@ -53,14 +53,14 @@ def measure_rate(n_done: int, pilots: Sequence[PilotView]) -> Rate:
     n_told = sum(pilot.n_done for pilot in pilots)
     per_core = n_told / core_seconds if n_told and core_seconds > 0 else None
     at_work = [pilot for pilot in pilots if pilot.life == "at work"]
-    now = sum(pilot.state.tasks * (pilot.per_core or per_core or 0.0) for pilot in at_work)
+    now = sum(pilot.n_busy * (pilot.per_core or per_core or 0.0) for pilot in at_work)
     worked = _seconds_worked(pilots)
     return Rate(
         now=now or None,
         per_core=per_core,
         overall=n_done / worked if n_done and worked > 0 else None,
-        tasks=sum(pilot.state.tasks for pilot in at_work),
-        threads=sum(pilot.n_threads for pilot in at_work),
+        busy=sum(pilot.n_busy for pilot in at_work),
+        threads=sum(pilot.state.n_threads for pilot in at_work),
     )
 
 
