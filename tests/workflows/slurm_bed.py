@@ -46,7 +46,7 @@ class SlurmBed:
 
     def up(self) -> None:
         """Start it."""
-        size = f"-n {self.n_nodes} -c 1 -m 8000 -g 0 -k 2 -t 10 -p {_free_ports(self.n_nodes)}"
+        size = f"-n {self.n_nodes} -c 1 -m 8000 -g 0 -k 5 -t 10 -p {_free_ports(self.n_nodes)}"
         self._script("slurm-up", *size.split(), str(self.state))
 
     def mend(self) -> None:
