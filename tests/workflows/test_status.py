@@ -453,9 +453,14 @@ class TestDrawing:
     def test_pilots_that_have_no_room_are_counted(self, campaign: Path) -> None:
         for number in range(9):
             write_pilot(campaign, f"node{number}")
+            write_pilot(campaign, f"lost{number}", age_s=9000 + number)
         console = Console(width=80, record=True, file=io.StringIO())
         console.print(draw(observe(campaign), n_pilots=4))
-        assert "and 5 more pilots" in console.export_text()
+        text = console.export_text()
+        assert "and 5 more pilots at work" in text
+        assert "and 4 more pilots lost earlier" in text
+        assert "lost4" in text, "the latest are shown"
+        assert "lost5" not in text
 
     def test_names_are_no_markup(self, campaign: Path) -> None:
         write_pilot(

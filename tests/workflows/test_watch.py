@@ -142,7 +142,7 @@ def test_a_small_terminal_shows_fewer_pilots(campaign: Path) -> None:
         write_pilot(campaign, f"node{number}")
     console = terminal(height=24)
     watch_campaigns([campaign], console=console, sleep=Nap(KeyboardInterrupt()))
-    assert "and 24 more pilots" in printed(console)
+    assert "and 24 more pilots at work" in printed(console)
 
 
 def test_looking_takes_a_small_share_of_the_time(

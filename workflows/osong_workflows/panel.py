@@ -25,6 +25,8 @@ __all__ = ["draw", "draw_campaigns"]
 
 _PILOTS_SHOWN: Final = 40
 _ERRORS_SHOWN: Final = 5
+_LOST_SHOWN: Final = 5
+"""In weeks many pilots are preempted or killed; the latest tell whether something is wrong now."""
 _WIDE: Final = 110
 """Columns of a terminal that has room for more about each pilot."""
 _LIFE_STYLES: Final = {"at work": "green", "silent": "yellow", "gone": "red", "ended": "dim"}
@@ -41,9 +43,8 @@ def draw(overview: Overview, *, n_pilots: int = _PILOTS_SHOWN) -> RenderableType
         Rows of the table of pilots at most.
     """
     parts: list[RenderableType] = [_Bar(overview), _facts(overview)]
-    present = [pilot for pilot in overview.pilots if pilot.life != "ended"]
-    if present and not overview.status.is_finished:
-        parts.append(_PilotTable(present, n_pilots))
+    if not overview.status.is_finished:
+        parts += _pilots(overview, n_pilots)
     parts += _health(overview)
     if overview.status.failures:
         parts.append(_failures(overview))
@@ -141,15 +142,27 @@ def _molecules(overview: Overview) -> str:
     return line
 
 
-class _PilotTable:
-    """The pilots that have not ended: as many columns as there is room for."""
+def _pilots(overview: Overview, n_rows: int) -> list[RenderableType]:
+    """Return the table of pilots at work and of the latest that were lost, and who is not in it."""
+    lost = [pilot for pilot in overview.pilots if pilot.life in ("silent", "gone")]
+    shown = [*overview.at_work[:n_rows], *lost[:_LOST_SHOWN]]
+    lines: list[RenderableType] = [_PilotTable(shown)] if shown else []
+    n_more, n_more_lost = len(overview.at_work) - n_rows, len(lost) - _LOST_SHOWN
+    if n_more > 0:
+        lines.append(_line(f"and {counted(n_more, 'more pilot')} at work", "dim"))
+    if n_more_lost > 0:
+        lines.append(_line(f"and {counted(n_more_lost, 'more pilot')} lost earlier", "dim"))
+    return lines
 
-    def __init__(self, pilots: Sequence[PilotView], n_rows: int) -> None:
+
+class _PilotTable:
+    """Pilots that have not ended: as many columns as there is room for."""
+
+    def __init__(self, pilots: Sequence[PilotView]) -> None:
         self._pilots = pilots
-        self._n_rows = n_rows
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Yield the table, and how many are not in it."""
+        """Yield the table."""
         is_wide = options.max_width >= _WIDE
         more = ("runner", ">workers", ">restarts", ">sent away", "Slurm") if is_wide else ()
         table = _table(
@@ -164,25 +177,23 @@ class _PilotTable:
             ">last sign",
             *more,
         )
-        for pilot in self._pilots[: self._n_rows]:
+        for pilot in self._pilots:
             cells = _pilot_cells(pilot)
             _add(table, *(cells if is_wide else cells[:9]))
         yield table
-        hidden = len(self._pilots) - self._n_rows
-        if hidden > 0:
-            yield _line(f"and {counted(hidden, 'more pilot')}", "dim")
 
 
 def _pilot_cells(pilot: PilotView) -> list[RenderableType]:
     """Return what is known of a pilot, the most important first."""
     state = pilot.state
-    word = state.state if pilot.life == "at work" else pilot.life
-    rate = pilot.per_core * pilot.n_busy if pilot.per_core and pilot.life == "at work" else None
+    works = pilot.life == "at work"
+    word = state.state if works else pilot.life
+    rate = pilot.per_core * pilot.n_busy if pilot.per_core and works else None
     return [
         pilot.place,
         state.job or f"pid {state.pid}",
         Text(word, style=_LIFE_STYLES[pilot.life]),
-        f"{pilot.n_busy:,}/{state.n_threads:,}",
+        f"{pilot.n_busy:,}/{state.n_threads:,}" if works else "-",
         f"{len(state.shards):,}",
         f"{state.n_ok:,}",
         f"{state.n_failed:,}",
