@@ -24,11 +24,11 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def slurm_bed() -> Iterator[SlurmBed]:
-    """A Slurm of nine nodes, one core each, for the tests that take `in_slurm`."""
+    """A Slurm of 16 nodes, one core each, for the tests that take `in_slurm`."""
     why = why_not()
     if why:
         pytest.skip(why)
-    bed = SlurmBed(9)
+    bed = SlurmBed(16)
     try:
         bed.up()
         yield bed

@@ -256,7 +256,7 @@ def test_ranks_are_started_so_that_one_may_die(tmp_path):
     assert "#SBATCH --ntasks-per-node=4\n#SBATCH --cpus-per-task=2\n" in script
     assert (
         'srun --cpus-per-task="$((SLURM_CPUS_ON_NODE / 4))" --mpi=pmi2 --ntasks=4 --no-kill '
-        "--kill-on-bad-exit=0 --wait=0 -x " in script
+        "--kill-on-bad-exit=0 --wait=0 --cpu-bind=none -x " in script
     )
     site = Site(launch="mpi", mpi=Mpi(launcher="mpiexec", flags=("-bind-to", "none")))
     script = make_pilots(tmp_path, site, 1).script

@@ -91,6 +91,7 @@ def test_what_is_asked_for_besides_goes_before_the_profile(own_sites):
         ('launch = "local"\nnodes_per_pilot = 2', "nodes_per_pilot must be 1"),
         ('container = ["apptainer", "exec", "o.sif"]', 'launch must be "mpi" or "local"'),
         ('launch = "mpi"\n[mpi]\nranks_per_node = 2', "needs 3 ranks or more and a pilot has 2"),
+        ('launch = "mpi"\ncores_per_node = 2', "4 ranks cannot share 2 cores"),
         ('time_limit = "10"\nwarning_s = 600', r"warning_s \(600 s\) must be less than time_limit"),
         ('name = "x"', r":1: a site is called like its file"),
         ("like = 3", r":1: like must be the name of a site"),

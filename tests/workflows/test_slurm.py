@@ -32,7 +32,7 @@ from osong_workflows.campaign import Campaign
 from osong_workflows.create import create_campaign
 from osong_workflows.jobs import job_states, read_jobs
 from osong_workflows.settings import dump_ligand_options, make_settings
-from osong_workflows.sites import Site
+from osong_workflows.sites import Mpi, Site
 from osong_workflows.submit import cancel, submit
 
 pytestmark = pytest.mark.slow
@@ -137,6 +137,11 @@ def requeue(it: Disturbed) -> None:
     slurm("scontrol", "requeue", f"{it.job}_0")
 
 
+def remove(it: Disturbed) -> None:
+    """As whoever runs the cluster would: the job after it does not know why."""
+    slurm("scancel", it.job)
+
+
 def preempt(it: Disturbed) -> None:
     (node,) = it.nodes(f"{it.job}_0")
     slurm("sbatch", f"--nodelist={node}", "--exclusive", "--output=/dev/null", "--wrap=sleep 1")
@@ -178,6 +183,7 @@ def disturbed(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLURM_CONF", str(slurm_bed.config))
         patch.delenv("OSONG_FAKE_CALLS", raising=False)
+        ranks = site(launch="mpi", nodes_per_pilot=4, mpi=Mpi(plugin="pmi2", ranks_per_node=1))
         short = site(time_limit="1", warning_s=10)
         all_of_them = {
             "limited": (begin(place, "limited", 200, 0.4, short), add_nodes),
@@ -186,8 +192,10 @@ def disturbed(
                 begin(place, "lost of two", 80, 0.2, site(launch="srun", nodes_per_pilot=2), 2),
                 lose_node(slurm_bed),
             ),
+            "lost of four": (begin(place, "lost of four", 80, 0.2, ranks, 4), lose_node(slurm_bed)),
             "requeued": (begin(place, "requeued", 40, 0.2, site()), requeue),
             "preempted": (begin(place, "preempted", 40, 0.2, site(partition="preempt")), preempt),
+            "removed": (begin(place, "removed", 40, 0.2, site()), remove),
             "killed": (begin(place, "killed", 40, 0.2, site()), kill_pilot),
         }
         whole = list(all_of_them.values())
@@ -225,7 +233,16 @@ def is_same(one: Campaign, other: Campaign) -> None:
     assert one.top(None).equals(other.top(None))
 
 
-FAULTS = ["limited", "lost", "lost of two", "requeued", "preempted", "killed"]
+FAULTS = [
+    "limited",
+    "lost",
+    "lost of two",
+    "lost of four",
+    "requeued",
+    "preempted",
+    "removed",
+    "killed",
+]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -247,7 +264,16 @@ def test_finishing_job_wrote_the_hits(disturbed, fault):
 @pytest.mark.parametrize(
     ("fault", "n_chunks"),
     # A warning lets chunks under way finish; each other fault loses those of its workers.
-    [("limited", 0), ("lost", 1), ("lost of two", 1), ("requeued", 1), ("preempted", 1)],
+    [
+        ("limited", 0),
+        ("lost", 1),
+        ("lost of two", 1),
+        ("lost of four", 1),
+        ("requeued", 1),
+        ("preempted", 1),
+        ("removed", 1),
+        ("killed", 1),
+    ],
 )
 def test_at_most_what_was_under_way_is_done_again(disturbed, fault, n_chunks):
     it = disturbed[fault]
@@ -283,11 +309,24 @@ def test_slurm_itself_brings_the_job_back(disturbed, fault):
     assert "run 2: 1 node(s)" in it.log()
 
 
-def test_lost_node_takes_nothing_but_itself(disturbed):
-    """The batch script's node is alive, so the pilot goes on with what is left of its nodes."""
-    it = disturbed["lost of two"]
+@pytest.mark.parametrize("fault", ["lost of two", "lost of four"])
+def test_lost_node_takes_nothing_but_itself(disturbed, fault):
+    """The batch script's node is alive, so the pilot goes on with what is left of its nodes.
+
+    Among two it has Dask workers that srun started, among four it has ranks of MPI.
+    """
+    it = disturbed[fault]
     assert "run 1: the pilot ended with code 0" in it.log()
     assert "run 2" not in it.log()
+
+
+def test_job_after_the_pilots_submits_what_is_left(disturbed):
+    it = disturbed["removed"]
+    first, second = read_jobs(it.folder).submissions
+    assert (first.by, second.by) == ("user", "finish")
+    assert second.site == first.site
+    assert 0 < second.n_done < it.n
+    assert f"submitted again as job {second.pilots}" in it.log()
 
 
 def test_killed_pilot_is_tried_again(disturbed):
@@ -297,8 +336,9 @@ def test_killed_pilot_is_tried_again(disturbed):
 
 
 def test_jobs_that_ended_are_known_as_such(disturbed):
-    for it in disturbed.values():
-        assert set(it.states().values()) == {"COMPLETED"}, it.log()
+    for fault, it in disturbed.items():
+        states = set(it.states().values())
+        assert states == {"COMPLETED"} | ({"CANCELLED"} if fault == "removed" else set()), it.log()
 
 
 def test_cancel_then_go_on_elsewhere(in_slurm, tmp_path, undisturbed, monkeypatch):

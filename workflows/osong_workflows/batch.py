@@ -182,8 +182,9 @@ def _launcher(site: Site, nodes: int) -> str:
     if site.mpi.launcher == "mpiexec":
         return shlex.join(["mpiexec", "-n", str(nodes * per_node), *site.mpi.flags]) + " "
     plugin = [f"--mpi={site.mpi.plugin}"] if site.mpi.plugin else []
-    # One lost rank must take neither the others nor the job with it.
-    stay = ["--no-kill", "--kill-on-bad-exit=0", "--wait=0"]
+    # One lost rank must take neither the others nor the job with it. Ranks that dock share all
+    # cores of their node, those of the two ranks that do not dock included.
+    stay = ["--no-kill", "--kill-on-bad-exit=0", "--wait=0", "--cpu-bind=none"]
     # Since Slurm 22.05 srun does not take this from the job; without it a rank has one core.
     cores = f'--cpus-per-task="$((SLURM_CPUS_ON_NODE / {per_node}))"'
     words = [*plugin, f"--ntasks={nodes * per_node}", *stay, *site.mpi.flags]

@@ -175,10 +175,22 @@ class Site(BaseModel):
             raise ValueError(
                 'in a container there is no srun to call: launch must be "mpi" or "local"'
             )
-        ranks = self.mpi.ranks_per_node * self.nodes_per_pilot
-        if self.launch == "mpi" and ranks < 3:
-            raise ValueError(f'launch "mpi" needs 3 ranks or more and a pilot has {ranks}')
+        if self.launch == "mpi":
+            self._check_ranks()
         return self
+
+    def _check_ranks(self) -> None:
+        per_node = self.mpi.ranks_per_node
+        if per_node * self.nodes_per_pilot < 3:
+            raise ValueError(
+                f'launch "mpi" needs 3 ranks or more and a pilot has '
+                f"{per_node * self.nodes_per_pilot}: raise mpi.ranks_per_node"
+            )
+        if self.cores_per_node and self.cores_per_node < per_node:
+            raise ValueError(
+                f"{per_node} ranks cannot share {self.cores_per_node} cores: lower "
+                "mpi.ranks_per_node"
+            )
 
     @property
     def warning(self) -> int:
