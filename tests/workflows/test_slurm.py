@@ -6,6 +6,7 @@ waiting: for a time limit, for Slurm to notice a lost node, for the end of the o
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 from collections import Counter
@@ -404,15 +405,44 @@ def test_dry_run_is_accepted_by_slurm_as_it_is_printed(in_slurm, tmp_path):
     assert f"WorkDir={folder}" in shown
 
 
-def test_campaign_that_no_pilot_can_work_at_is_given_up(in_slurm, tmp_path):
-    """Not within the time of a test: three submissions have been in vain when the fourth ends."""
-    broken = site(osong=("/nowhere/osong",), setup=())
+def test_pilot_that_cannot_begin_is_tried_again(in_slurm, tmp_path):
     folder = make(tmp_path / "run", 4)
-    submit(folder, broken)
+    submit(folder, site(osong=("/nowhere/osong",), setup=()))
     wait_for(lambda: "an error, try again" in log_of(folder), "an error")
-    states = cancel(folder)
-    assert states
+    assert cancel(folder)
     assert "No such file" in log_of(folder)
+
+
+def test_campaign_that_gets_nowhere_is_given_up(in_slurm, tmp_path):
+    it = begin(tmp_path, "run", 4, 60.0, site())
+    for n in (1, 2, 3):
+        wait_for(lambda n=n: len(read_jobs(it.folder).submissions) == n, f"submission {n}")
+        wait_for(lambda: read_jobs(it.folder).submissions[-1].finish, "its finishing job")
+        slurm("scancel", read_jobs(it.folder).submissions[-1].pilots)
+    wait_for(lambda: read_jobs(it.folder).given_up, "given up")
+    wait_for(it.is_over, "is over")
+    assert "3 submissions in a row finished no molecule" in read_jobs(it.folder).given_up
+    assert it.states()[read_jobs(it.folder).submissions[-1].finish] == "FAILED"
+    assert "nobody works at them" in it.log()
+
+
+def test_resume_with_slurm_submits_once_and_watches_to_the_end(in_slurm, tmp_path, undisturbed):
+    folder = make(tmp_path / "run", 40)
+    own = tmp_path / "own.toml"
+    lines = [
+        f"{key} = {json.dumps(value)}"
+        for key, value in site().model_dump(exclude_defaults=True, exclude={"name"}).items()
+    ]
+    own.write_text("\n".join(lines))
+    command = ["resume", str(folder), "--runner", "slurm", "--site", str(own), "--nodes", "2"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.stderr
+    is_same(reopen(folder), undisturbed(40))
+    (submission,) = read_jobs(folder).submissions
+    assert submission.n_pilots == 2
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.stderr
+    assert len(read_jobs(folder).submissions) == 1, "it is finished"
 
 
 def log_of(folder: Path) -> str:
