@@ -32,6 +32,8 @@ BREACHES = [
     ("workflows/osong_workflows", "import osong_kernels"),
     ("workflows/osong_workflows", "from rdkit import Chem"),
     ("workflows/osong_workflows", "import numba"),
+    ("slurm/osong_slurm", "import osong"),
+    ("slurm/osong_slurm", "from osong_workflows.sites import Site"),
 ]
 
 
@@ -185,7 +187,8 @@ def wheel(root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "package", ["osong", "osong_kernels", "osong_workflows", "osong_benchmarks"]
+    "package",
+    ["osong", "osong_kernels", "osong_workflows", "osong_benchmarks", "osong_slurm"],
 )
 def test_wheel_holds_each_package_with_its_types(wheel: list[str], package: str) -> None:
     assert f"{package}/__init__.py" in wheel
@@ -198,12 +201,23 @@ def test_wheel_holds_the_drugs_and_the_licence_and_no_tests(wheel: list[str]) ->
     assert not [name for name in wheel if name.startswith(("tests", "benchmarks/", "docs"))]
 
 
+def test_wheel_holds_the_batch_templates_and_the_site_profiles(
+    root: Path, wheel: list[str]
+) -> None:
+    for path in (root / "slurm/osong_slurm").rglob("*.toml"):
+        assert path.relative_to(root / "slurm").as_posix() in wheel
+    assert "osong_slurm/pilot.sbatch.jinja" in wheel
+    assert "osong_slurm/finish.sbatch.jinja" in wheel
+    assert "osong_slurm/sites/generic.toml" in wheel
+
+
 def test_every_source_file_is_in_the_wheel(root: Path, wheel: list[str]) -> None:
     for package in (
         "src/osong",
         "kernels/osong_kernels",
         "workflows/osong_workflows",
         "benchmarks/osong_benchmarks",
+        "slurm/osong_slurm",
     ):
         floor = (root / package).parent
         for path in (root / package).rglob("*.py"):
