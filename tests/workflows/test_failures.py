@@ -157,3 +157,18 @@ def test_failures_are_told(tmp_path):
     fake_screen([("FAIL", "f")], tmp_path / "run", subscribers=[events.append])
     (failed,) = [event for event in events if isinstance(event, MoleculeFailed)]
     assert (failed.index, failed.name, failed.stage) == (0, "f", "embed")
+
+
+def test_memory_of_a_campaign_file_is_a_limit(tmp_path):
+    from osong_workflows.file_tables import Budget
+    from osong_workflows.folder import CampaignFolder
+    from osong_workflows.outputs import Wishes, store_wishes
+
+    library = [*molecules(2), ("BIG", "big")]
+    campaign = fake_screen(library, tmp_path / "run", memory_per_worker=200 * 2**20)
+    for part in (campaign.folder / "parts").iterdir():
+        part.unlink()
+    wishes = Wishes(budget=Budget(memory_per_worker="250 MB"))
+    store_wishes(CampaignFolder.at(campaign.folder), wishes)
+    reopen(campaign).resume(runner="serial")
+    assert per_ligand(campaign)["big"]["reason"] == "needed more than 238 MiB"

@@ -229,7 +229,7 @@ def test_part_damaged_while_the_shard_is_under_way_is_found_at_packing(
 
 
 def test_large_results_are_checked_when_asked(tmp_path, monkeypatch):
-    monkeypatch.setattr("osong_workflows.campaign._VERIFIED_BYTES", 10)
+    monkeypatch.setattr("osong_workflows.continuing._VERIFIED_BYTES", 10)
     campaign = fake_screen(molecules(N), tmp_path / "run", **SIZES)
     before = part_bytes(campaign)
     flip_a_bit(part_paths(campaign)[1])

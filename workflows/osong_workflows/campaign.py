@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from osong.errors import CampaignError, CampaignStoppedError, InputError, MissingExtraError
+from osong.errors import CampaignError, InputError, MissingExtraError
 from osong.machine import usable_cores
+from osong_workflows.continuing import continue_campaign
 from osong_workflows.create import finish_planning
 from osong_workflows.docking import DEFAULT_DOCKER
 from osong_workflows.events import (
-    CampaignFinished,
-    CampaignStarted,
     LogFile,
-    PartSetAside,
     Publisher,
 )
 from osong_workflows.export import hit_frame, write_hits, write_sdf
 from osong_workflows.folder import CampaignFolder
 from osong_workflows.merge import best_molecules, find_by_name, ledger_table, pose_rows
-from osong_workflows.part_names import Results, find_results, finished_shards
-from osong_workflows.pilot import PilotOptions, fly
-from osong_workflows.pilots import PilotState, PilotWatch, new_pilot
+from osong_workflows.outputs import read_wishes
+from osong_workflows.part_names import Results, find_results
+from osong_workflows.pilot import PilotOptions
+from osong_workflows.pilots import new_pilot
 from osong_workflows.plan import Plan, read_plan
 from osong_workflows.progress import ProgressBar, wants_progress
 from osong_workflows.runners.base import RunnerName, check_runner
 from osong_workflows.runners.make import LaunchOptions, RunnerMaker
 from osong_workflows.settings import CampaignSettings, read_settings
 from osong_workflows.status import CampaignStatus, count_status
-from osong_workflows.sweeping import check_parts, sweep_dead, sweep_finished
 from osong_workflows.tasks import WorkOrder
 
 if TYPE_CHECKING:
@@ -45,9 +41,6 @@ if TYPE_CHECKING:
     from osong_workflows.events import Subscriber
 
 __all__ = ["Campaign"]
-
-_VERIFIED_BYTES: Final = 2 * 2**30
-"""What a run checks byte by byte before it begins: some seconds of reading."""
 
 
 class Campaign:
@@ -120,7 +113,8 @@ class Campaign:
             "local" or "serial" (this machine), "srun" (all nodes of the Slurm job that this runs
             in) or "mpi" (all ranks of the MPI job that this is a rank of).
         memory_per_worker
-            Bytes that the docking of one molecule may take; None: this job's share.
+            Bytes that the docking of one molecule may take; None: what the campaign file says, or
+            this job's share.
         progress
             Show a progress bar; None: only on a terminal or in Jupyter.
         subscribers
@@ -173,76 +167,22 @@ class Campaign:
                 folder=str(self.folder),
                 docker=self._docker,
                 pilot=me.id,
-                memory_limit=memory_per_worker,
+                memory_limit=memory_per_worker
+                or read_wishes(self._folder).budget.memory_per_worker,
                 scratch=scratch,
             )
             work = RunnerMaker(runner, workers, order, launch, role)
-            self._fly(me, work, Publisher(heard), pilot or PilotOptions(), verify=verify)
-        return self
-
-    def _fly(
-        self,
-        me: PilotState,
-        work: RunnerMaker,
-        publisher: Publisher,
-        options: PilotOptions,
-        *,
-        verify: bool,
-    ) -> None:
-        """Dock what has no valid part."""
-        check_parts(
-            self._folder,
-            self.plan,
-            lambda part, moved, why: publisher(PartSetAside(part, moved, why)),
-            float("inf") if verify else _VERIFIED_BYTES,
-        )
-        before = self.status()
-        n_workers = work.n_workers(self.plan)
-        publisher(
-            CampaignStarted(
-                folder=str(self.folder),
-                n_records=self.plan.n_records,
-                n_chunks=self.plan.n_chunks,
-                n_chunks_done=before.n_chunks_done,
-                n_ok=before.n_ok,
-                n_failed=before.n_failed,
-                workers=n_workers,
-                runner=work.name,
-            )
-        )
-        if len(finished_shards(self._folder, self.plan)) == self.plan.n_shards:
-            sweep_finished(self._folder)
-            return
-        self._check_settings()
-        begin = time.perf_counter()
-        sweep_dead(self._folder, PilotWatch(self._folder, me))
-        with work.runner(n_workers, publisher) as runner:
-            is_finished = fly(
+            continue_campaign(
                 self._folder,
                 self.plan,
+                self._settings,
                 me,
-                runner,
-                publisher,
-                is_live=work.is_live,
-                options=options,
+                work,
+                Publisher(heard),
+                pilot or PilotOptions(),
+                verify=verify,
             )
-        self._finish(publisher, is_finished, time.perf_counter() - begin)
-
-    def _finish(self, publisher: Publisher, is_finished: bool, seconds: float) -> None:
-        """Check that every molecule has its row."""
-        after = self.status()
-        if not is_finished:
-            raise CampaignStoppedError(
-                f"{self.folder}: stopped with {after.n_left} of {after.n_records} molecules left; "
-                "what is finished is kept, go on with: osong resume"
-            )
-        if not after.is_finished:
-            raise CampaignError(
-                f"{self.folder}: {after.n_left} of {after.n_records} molecules have no row after "
-                "the run; run: osong resume --verify"
-            )
-        sweep_finished(self._folder)
-        publisher(CampaignFinished(str(self.folder), after.n_ok, after.n_failed, round(seconds, 3)))
+        return self
 
     def _check_docker(self) -> None:
         """Check that the docker at hand is the one that the campaign was made with."""
@@ -250,21 +190,6 @@ class Campaign:
             raise CampaignError(
                 f"{self.folder}: was made with the docker '{self._settings.docker}'; resume it "
                 f"with Campaign(folder, docker='{self._settings.docker}')"
-            )
-
-    def _check_settings(self) -> None:
-        """Check that what is docked now will fit to what was docked before."""
-        if self._settings.digest() != self.plan.settings_digest:
-            raise CampaignError(
-                f"{self._folder.settings}: was changed after the campaign began; undo the change, "
-                "or start another campaign"
-            )
-        here = version("osong")
-        if here != self._settings.osong:
-            raise CampaignError(
-                f"{self.folder}: was begun with Osong {self._settings.osong} and this is {here}, "
-                f"whose energies may differ; install osong=={self._settings.osong}, or start "
-                "another campaign"
             )
 
     def top(self, n: int | None = 20) -> pd.DataFrame:

@@ -79,7 +79,11 @@ class Continued:
 
 
 def folders_to_submit(
-    campaign: str | os.PathLike[str], *, is_rehearsal: bool = False, docker: str = DEFAULT_DOCKER
+    campaign: str | os.PathLike[str],
+    *,
+    is_rehearsal: bool = False,
+    workers: int | None = None,
+    docker: str = DEFAULT_DOCKER,
 ) -> list[Path]:
     """Return the campaign folders that a user means; those of a campaign file are made.
 
@@ -89,6 +93,9 @@ def folders_to_submit(
         A campaign folder, a folder of them, or a campaign file.
     is_rehearsal
         Make nothing: the folders of a campaign file need not be there.
+    workers
+        Molecules that will be docked at a time, for the size of the chunks of a campaign file's
+        folders; None: as many as this job may use.
     docker
         For the folders of a campaign file: "module:function" that builds what docks one record.
 
@@ -103,7 +110,7 @@ def folders_to_submit(
     if place.is_file() and not (place.parent / "plan.json").exists():
         if is_rehearsal:
             return [target.folder for target in read_campaign_file(place).targets]
-        return [folder.path for folder in create_campaigns(place, docker=docker)]
+        return [folder.path for folder in create_campaigns(place, workers=workers, docker=docker)]
     folders = campaign_folders(place)
     for folder in folders:
         _check(folder)

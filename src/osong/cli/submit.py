@@ -76,7 +76,11 @@ def submit(
             "look at --dry-run first",
             style="yellow",
         )
-    folders = flows.folders_to_submit(campaign, is_rehearsal=dry_run)
+    # Small libraries are cut into chunks for all cores that will be there.
+    cores = (nodes or profile.nodes_per_pilot) * (profile.cores_per_node or 1)
+    folders = flows.folders_to_submit(
+        campaign, is_rehearsal=dry_run, workers=cores if cores > 1 else None
+    )
     for folder in folders:
         if dry_run:
             for batch in flows.render(folder, profile, nodes):
