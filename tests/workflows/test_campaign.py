@@ -222,7 +222,7 @@ def test_settings_cannot_change_under_way(tmp_path):
 def test_campaign_of_another_version_is_not_mixed(tmp_path, monkeypatch):
     campaign = fake_screen(molecules(12), tmp_path / "run")
     part_paths(campaign)[0].unlink()
-    monkeypatch.setattr("osong_workflows.campaign.version", lambda name: "99.0")
+    monkeypatch.setattr("osong_workflows.continuing.version", lambda name: "99.0")
     with pytest.raises(CampaignError, match=r"this is 99\.0"):
         reopen(campaign).resume(runner="serial")
 

@@ -167,9 +167,10 @@ def test_warned_pilot_ends_its_chunk_and_leaves_the_rest(tmp_path, calls, quiet,
     assert_same(campaign, quiet)
 
 
-def test_warned_pilot_gives_up_what_takes_too_long(tmp_path, calls):
+@pytest.mark.parametrize("runner", ["local", "serial"])
+def test_warned_pilot_gives_up_what_takes_too_long(tmp_path, calls, runner):
     folder = planned([*molecules(3), ("HANG", "hang")], tmp_path / "run", chunk_size=2)
-    process = start_pilot(folder, "local", grace_s=0.5)
+    process = start_pilot(folder, runner, grace_s=0.5)
     wait_for_calls(calls, 4)
     process.send_signal(signal.SIGUSR1)
     assert process.wait(timeout=60) == 75

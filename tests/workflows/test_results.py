@@ -19,7 +19,13 @@ from osong.errors import CampaignError, InputError, MissingExtraError, ResourceE
 from osong.hit_table import HitTable, draw_svg
 from osong_workflows import merge
 from osong_workflows.api import open_campaign, resume, status
-from osong_workflows.events import CampaignStarted, MoleculesDone, PartSetAside, WorkerReady
+from osong_workflows.events import (
+    CampaignStarted,
+    DoneElsewhere,
+    MoleculesDone,
+    PartSetAside,
+    WorkerReady,
+)
 from osong_workflows.progress import ProgressBar, wants_progress
 
 N = 50
@@ -209,10 +215,12 @@ def test_progress_shows_counts():
     bar(WorkerReady(1))
     bar(MoleculesDone(3, 0))
     bar(PartSetAside("part", "damaged/part", "broken"))
+    bar(DoneElsewhere(1))
+    bar(DoneElsewhere(2))
     bar.close()
     shown = text.getvalue()
-    assert "7 ok, 1 failed" in shown
-    assert "8/10" in shown
+    assert "7 ok, 1 failed 2 by others" in " ".join(shown.split())
+    assert "10/10" in shown
     assert "damaged/part" in shown
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "CampaignFinished",
     "CampaignStarted",
     "ChunkFinished",
+    "DoneElsewhere",
     "Event",
     "LogFile",
     "MoleculeFailed",
@@ -97,6 +98,13 @@ class ChunkFinished:
 
 
 @dataclass(frozen=True)
+class DoneElsewhere:
+    """Other pilots have finished shards: molecules of these, since this pilot began."""
+
+    n_records: int
+
+
+@dataclass(frozen=True)
 class ShardClaimed:
     """A pilot works at a shard now; with a generation above 1 it took over from a dead one."""
 
@@ -153,6 +161,7 @@ Event: TypeAlias = (
     | WorkerReady
     | WorkerRestarted
     | ChunkFinished
+    | DoneElsewhere
     | ShardClaimed
     | ShardFinished
     | TaskLost

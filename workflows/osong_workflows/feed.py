@@ -13,6 +13,7 @@ from osong.errors import CampaignError
 from osong_workflows.claims import Claim, Claims
 from osong_workflows.events import (
     ChunkFinished,
+    DoneElsewhere,
     MoleculesDone,
     PartSetAside,
     ShardClaimed,
@@ -95,6 +96,8 @@ class Feed:
         self._under_way: set[Task] = set()
         self._n_lost: Counter[int] = Counter()
         self._finished: set[int] = set()
+        self._own: set[int] | None = None
+        self._n_elsewhere = 0
         self._next_scan = 0.0
         self._poll_s = _POLL_S
         self._failures: Counter[str] = Counter()
@@ -218,6 +221,7 @@ class Feed:
         # Claims first: who finished a shard gives its claim up after its part is there.
         generations = self._claims.generations()
         self._finished = set(finished_shards(self._folder, self._plan))
+        self._tell_elsewhere()
         self._forget_stolen(generations)
         for shard in self._free(generations):
             claim = self._claims.take(shard)
@@ -284,10 +288,22 @@ class Feed:
 
     def _finish(self, shard: int) -> None:
         self._finished.add(shard)
+        if self._own is not None:
+            self._own.add(shard)
         held = self._held.pop(shard, None)
         if held is not None:
             self._claims.release(held.claim)
         self._publisher(ShardFinished(shard))
+
+    def _tell_elsewhere(self) -> None:
+        """Tell how much others have finished since this pilot's first look."""
+        if self._own is None:
+            # What was there at the beginning is in what the run begins with.
+            self._own = set(self._finished)
+        elsewhere = sum(self._plan.shard(i).n_records for i in self._finished - self._own)
+        if elsewhere != self._n_elsewhere:
+            self._n_elsewhere = elsewhere
+            self._publisher(DoneElsewhere(elsewhere))
 
     def _tell_damaged(self, damaged: Sequence[tuple[str, str, str]]) -> None:
         for part, moved_to, reason in damaged:

@@ -19,6 +19,7 @@ from rich.progress import (
 from osong_workflows.events import (
     CampaignFinished,
     CampaignStarted,
+    DoneElsewhere,
     MoleculesDone,
     PartSetAside,
     WorkerReady,
@@ -48,6 +49,7 @@ class ProgressBar:
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[n_ok]} ok, {task.fields[n_failed]} failed"),
+            TextColumn("{task.fields[elsewhere]}"),
             TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(),
             TextColumn("left"),
@@ -56,10 +58,11 @@ class ProgressBar:
             speed_estimate_period=300.0,
         )
         self._task = self._progress.add_task(
-            "getting ready", total=None, n_ok=0, n_failed=0, rate="", start=False
+            "getting ready", total=None, n_ok=0, n_failed=0, elsewhere="", rate="", start=False
         )
         self._n_ok = 0
         self._n_failed = 0
+        self._n_elsewhere = 0
 
     def __call__(self, event: Event) -> None:
         """Draw an event."""
@@ -69,6 +72,8 @@ class ProgressBar:
             self._progress.update(self._task, description="docking")
         elif isinstance(event, MoleculesDone):
             self._advance(event)
+        elif isinstance(event, DoneElsewhere):
+            self._count_elsewhere(event.n_records)
         elif isinstance(event, PartSetAside):
             self._progress.console.print(
                 f"{event.part} was damaged ({event.reason}); moved to {event.moved_to}, and its "
@@ -93,6 +98,15 @@ class ProgressBar:
         self._progress.start()
         self._progress.update(self._task, total=event.n_records, completed=done)
         self._progress.start_task(self._task)
+
+    def _count_elsewhere(self, n_records: int) -> None:
+        """Count what other pilots have finished; it says nothing about the rate here."""
+        self._progress.update(
+            self._task,
+            completed=self._progress.tasks[0].completed + n_records - self._n_elsewhere,
+            elsewhere=f"{n_records:,} by others",
+        )
+        self._n_elsewhere = n_records
 
     def _advance(self, event: MoleculesDone) -> None:
         self._n_ok += event.n_ok
