@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from typer.testing import CliRunner
 from osong.cli.main import app
 from osong.errors import CampaignError, InputError
 from osong_workflows import submit as submitting
+from osong_workflows.campaign_file import CampaignFile
 from osong_workflows.create import create_campaign
 from osong_workflows.jobs import (
     Jobs,
@@ -223,6 +226,28 @@ def test_dry_run_prints_all_and_does_nothing(slurm, campaign):
     assert called(slurm) == []
 
 
+def test_campaign_file_becomes_one_campaign_a_target(slurm, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        CampaignFile, "load_targets", lambda self: [FakeTarget("a"), FakeTarget("b", key=b"1" * 16)]
+    )
+    (tmp_path / "r.pdb").touch()
+    (tmp_path / "l.smi").write_text("C a\nCC b\n")
+    box = 'receptor = "r.pdb"\ncenter = [0, 0, 0]\nsize = [20, 20, 20]\n'
+    file = tmp_path / "mine.toml"
+    targets = "".join(f'[[target]]\nlabel = "{name}"\n{box}' for name in "ab")
+    file.write_text(f'library = "l.smi"\nout = "runs"\n{targets}')
+    command = ["submit", str(file), "--site", "generic"]
+    result = CliRunner().invoke(app, [*command, "--dry-run"])
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.count("sbatch --parsable") == 4
+    assert not (tmp_path / "runs").exists()
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.stderr
+    folders = sorted((tmp_path / "runs").iterdir())
+    assert [len(read_jobs(folder).submissions) for folder in folders] == [1, 1]
+    assert len(called(slurm)) == 4
+
+
 def test_command_says_what_it_submitted_and_what_it_cancelled(slurm, campaign):
     result = CliRunner().invoke(app, ["submit", str(campaign), "--site", "generic"])
     assert result.exit_code == 0, result.stderr
@@ -236,6 +261,13 @@ def test_command_says_what_it_submitted_and_what_it_cancelled(slurm, campaign):
 
 
 # What comes after the pilots.
+
+
+def finish(campaign: Path) -> submitting.Continued:
+    """Do as the job that comes after the last submission."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLURM_JOB_ID", read_jobs(campaign).submissions[-1].finish)
+        return continue_or_give_up(campaign)
 
 
 def test_work_that_is_left_is_submitted_again_as_it_was(slurm, campaign, monkeypatch):
@@ -256,30 +288,59 @@ def test_three_submissions_in_vain_are_the_end(slurm, campaign, monkeypatch):
     first = submission(n_done=0)
     change_jobs(campaign, lambda jobs: Jobs(submissions=(first,)))
     for _ in range(3):
-        assert continue_or_give_up(campaign).submission is not None
-    done = continue_or_give_up(campaign)
+        assert finish(campaign).submission is not None
+    done = finish(campaign)
     assert done.submission is None
     assert done.given_up
     assert "3 submissions in a row finished no molecule" in read_jobs(campaign).given_up
     assert "osong submit" in done.message
-    assert continue_or_give_up(campaign).submission is None, "once given up, always"
+    assert finish(campaign).submission is None, "once given up, always"
     has_done(monkeypatch, 3)
     assert submit(campaign, Site()) is not None
     assert read_jobs(campaign).given_up == "", "the user knows better"
-    assert continue_or_give_up(campaign).submission is not None
+    assert finish(campaign).submission is not None
+
+
+def test_nobody_but_the_job_after_the_pilots_submits_what_a_folder_says(slurm, campaign):
+    """A folder may be a stranger's; what it says of a site is shell."""
+    change_jobs(campaign, lambda jobs: Jobs(submissions=(submission(site=Site(setup=("x",))),)))
+    for command in (["finish", str(campaign)], ["resume", str(campaign), "--runner", "slurm"]):
+        result = CliRunner().invoke(app, command)
+        assert result.exit_code == 1
+        assert "osong submit" in result.stderr or "--site NAME" in result.stderr
+    assert not [line for line in called(slurm) if line.startswith("sbatch")]
+
+
+def test_copied_folder_has_no_jobs(slurm, campaign, tmp_path):
+    submit(campaign, Site())
+    shutil.copytree(campaign, tmp_path / "copy")
+    assert read_jobs(tmp_path / "copy") == Jobs()
+    assert cancel(tmp_path / "copy") == []
+    campaign.rename(tmp_path / "moved")
+    assert len(read_jobs(tmp_path / "moved").submissions) == 1
+
+
+def test_campaign_of_another_version_of_osong_is_refused(slurm, campaign):
+    text = (campaign / "campaign.toml").read_text().replace(version("osong"), "0.0.1")
+    (campaign / "campaign.toml").write_text(text)
+    before = contents(campaign)
+    with pytest.raises(CampaignError, match=r"begun with Osong 0\.0\.1"):
+        submit(campaign, Site())
+    assert contents(campaign) == before
+    assert submit(campaign, Site(osong=("/opt/osong-0.0.1/bin/osong",))) is not None
 
 
 def test_progress_forgives_submissions_in_vain(slurm, campaign, monkeypatch):
     change_jobs(campaign, lambda jobs: Jobs(submissions=tuple(submission() for _ in range(9))))
     has_done(monkeypatch, 1)
-    assert continue_or_give_up(campaign).submission is not None
+    assert finish(campaign).submission is not None
 
 
 def test_while_other_pilots_are_there_nothing_is_submitted(slurm, campaign):
     others = (submission(), submission(pilots="3", finish="4"))
     change_jobs(campaign, lambda jobs: Jobs(submissions=others))
     (slurm / "squeue.out").write_text("1_0|COMPLETED|None|n\n3_0|PENDING|Resources|\n2|RUNNING||\n")
-    done = continue_or_give_up(campaign)
+    done = finish(campaign)
     assert (done.submission, done.given_up) == (None, False)
     assert "1 pending (Resources)" in done.message
 
@@ -287,7 +348,7 @@ def test_while_other_pilots_are_there_nothing_is_submitted(slurm, campaign):
 def test_job_that_may_not_submit_says_so_in_the_jobs_file(slurm, campaign):
     change_jobs(campaign, lambda jobs: Jobs(submissions=(submission(),)))
     (slurm / "sbatch.err").write_text("sbatch: error: Access denied\n")
-    assert continue_or_give_up(campaign).given_up
+    assert finish(campaign).given_up
     assert "could not be submitted again from a job" in read_jobs(campaign).given_up
     assert "Access denied" in read_jobs(campaign).given_up
 
@@ -301,7 +362,7 @@ def test_cancelled_campaign_is_not_submitted_by_a_job(slurm, campaign):
         ("102", "finish", "PENDING"),
     ]
     assert "scancel --quiet 102 101" in called(slurm), "the job that would submit again goes first"
-    done = continue_or_give_up(campaign)
+    done = finish(campaign)
     assert done.submission is None
     assert "cancelled at" in done.message
 

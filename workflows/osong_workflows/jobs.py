@@ -75,6 +75,8 @@ class Submission(BaseModel):
         Molecules that had their row then.
     by
         "user", or "finish": the job that ends a campaign found work left.
+    folder, inode
+        Whose jobs they are: path and number of the campaign folder, of which a copy has neither.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -88,6 +90,12 @@ class Submission(BaseModel):
     time: str
     n_done: int
     by: Literal["user", "finish"] = "user"
+    folder: str = ""
+    inode: int = 0
+
+    def is_of(self, folder: Path) -> bool:
+        """Return whether these are jobs of a folder, not of one that it is a copy of."""
+        return self.folder in ("", str(folder)) or self.inode == folder.stat().st_ino
 
 
 class Jobs(BaseModel):
@@ -145,7 +153,7 @@ def now() -> str:
 
 
 def read_jobs(folder: Path) -> Jobs:
-    """Read a campaign's ``jobs.json``; without one there are no jobs.
+    """Read a campaign's ``jobs.json``; without one, or in a copied folder, there are no jobs.
 
     Raises
     ------
@@ -154,7 +162,7 @@ def read_jobs(folder: Path) -> Jobs:
     """
     path = folder / "jobs.json"
     try:
-        return Jobs.model_validate_json(path.read_bytes())
+        jobs = Jobs.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return Jobs()
     except (OSError, ValidationError) as error:
@@ -163,6 +171,7 @@ def read_jobs(folder: Path) -> Jobs:
             f"{path}: cannot be read ({reason}); remove it (running jobs then have to be cancelled "
             "by hand), or use the version of Osong that made it"
         ) from error
+    return jobs if all(s.is_of(folder) for s in jobs.submissions) else Jobs()
 
 
 def change_jobs(folder: Path, change: Callable[[Jobs], Jobs]) -> Jobs:

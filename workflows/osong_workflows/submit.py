@@ -8,10 +8,11 @@ import os
 import shlex
 import time
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from osong.errors import CampaignError, InputError
+from osong.errors import CampaignError
 from osong_workflows.batch import make_finish, make_pilots
 from osong_workflows.campaign_file import read_campaign_file
 from osong_workflows.docking import DEFAULT_DOCKER
@@ -152,6 +153,7 @@ def submit(
     status = _check(folder)
     if status.is_finished:
         return None
+    _check_version(status.folder, site)
     return _submit(status, site, nodes or site.nodes_per_pilot, "user")
 
 
@@ -165,7 +167,7 @@ def submit_and_watch(
     folder
         The campaign folder.
     site
-        Name of the cluster's profile; "": the one that it was submitted to last.
+        Name of the cluster's profile; "": nothing may be submitted.
     nodes
         In all; None: those of one pilot.
 
@@ -174,16 +176,15 @@ def submit_and_watch(
     CampaignError
         As for `submit`.
     InputError
-        There is no such site, or none was ever named.
+        There is no such site, or one has to be named.
     """
     from osong_workflows.watch import watch_campaign
 
     status = _check(folder)
     jobs = read_jobs(status.folder)
     if not status.is_finished and not any(s.is_active for s in job_states(jobs.submissions)):
-        if not site and not jobs.submissions:
-            raise InputError(f"{folder}: was never submitted; say where to: --site NAME")
-        submit(status.folder, load_site(site) if site else jobs.submissions[-1].site, nodes)
+        # Never the profile in the folder: what a job runs is said by who submits.
+        submit(status.folder, load_site(site), nodes)
     watch_campaign(status.folder)
 
 
@@ -191,22 +192,29 @@ def continue_or_give_up(folder: str | os.PathLike[str]) -> Continued:
     """Submit what is left of a campaign once more, or note why not; for the finishing job.
 
     It is submitted again with what its jobs had: always if molecules were finished since the last
-    submission, else up to three times.
+    submission, else up to three times. Anyone but that job submits nothing: what a folder holds
+    must not decide what runs.
     """
     status = _check(folder)
     if status.is_finished:
         return Continued(f"{folder}: is finished")
     jobs = read_jobs(status.folder)
-    if not jobs.submissions or jobs.given_up:
-        why = jobs.given_up or "it was not submitted from here"
-        return Continued(f"{folder}: work is left and is not submitted again: {why}", given_up=True)
+    me = os.environ.get("SLURM_JOB_ID", "")
+    mine = next((s for s in jobs.submissions if me and s.finish == me), None)
+    if mine is None or jobs.given_up:
+        why = jobs.given_up or "this is not the job that comes after its pilots"
+        return Continued(
+            f"{folder}: {status.n_left:,} molecules are left and nothing is submitted: {why}; go "
+            f"on with: osong submit {shlex.quote(str(folder))}",
+            given_up=True,
+        )
     active = [s for s in job_states(jobs.submissions) if s.is_active and s.kind == "pilot"]
     if active:
         return Continued(
             f"{folder}: other pilots are at work or wait ({describe_states(active)}); the job "
             "that comes after them sees to what is left"
         )
-    return _submit_again(status, jobs)
+    return _submit_again(status, jobs, mine)
 
 
 def cancel(folder: str | os.PathLike[str]) -> list[JobState]:
@@ -247,6 +255,16 @@ def _check(folder: str | os.PathLike[str]) -> CampaignStatus:
     return count_status(campaign, read_plan(campaign))
 
 
+def _check_version(folder: Path, site: Site) -> None:
+    """Check that the jobs can go on with what was begun, where this very Osong is what they run."""
+    begun, here = read_settings(CampaignFolder.at(folder).settings).osong, version("osong")
+    if begun != here and not site.osong and not site.container:
+        raise CampaignError(
+            f"{folder}: was begun with Osong {begun} and this is {here}, whose energies may "
+            f"differ; install osong=={begun}, or start another campaign"
+        )
+
+
 def _submit(status: CampaignStatus, site: Site, nodes: int, by: str) -> Submission:
     """Submit an array of pilots and the job that comes after them; note both."""
     folder = status.folder
@@ -263,6 +281,8 @@ def _submit(status: CampaignStatus, site: Site, nodes: int, by: str) -> Submissi
             "time": now(),
             "n_done": status.n_ok + status.n_failed,
             "by": by,
+            "folder": str(folder),
+            "inode": folder.stat().st_ino,
         }
     )
     change_jobs(folder, lambda jobs: Jobs(submissions=(*jobs.submissions, submission)))
@@ -307,11 +327,9 @@ def _replace(jobs: Jobs, whole: Submission) -> Jobs:
     return jobs.model_copy(update={"submissions": tuple(submissions)})
 
 
-def _submit_again(status: CampaignStatus, jobs: Jobs) -> Continued:
-    """Submit what is left, or give up."""
+def _submit_again(status: CampaignStatus, jobs: Jobs, mine: Submission) -> Continued:
+    """Submit what is left as it was, or give up."""
     folder, n_done = status.folder, status.n_ok + status.n_failed
-    me = os.environ.get("SLURM_JOB_ID", "")
-    mine = next((s for s in jobs.submissions if me and s.finish == me), jobs.submissions[-1])
     in_vain = list(itertools.takewhile(lambda s: s.n_done >= n_done, reversed(jobs.submissions)))
     if len(in_vain) >= _TRIES:
         log = folder / "logs" / f"slurm-{in_vain[0].pilots}_0.out"
