@@ -17,6 +17,7 @@ _COMMANDS = {
     "memory": ("memory", "memory and files over many molecules"),
     "screen": ("screen", "ligands per second from end to end, and where the time goes"),
     "prepare": ("prepare_profile", "preparation of ligands by stage, beside RDKit's bare pace"),
+    "simulate": ("campaign_simulation", "a campaign on ten thousand workers, simulated"),
     "tables": ("written_tables", "the tables of a run of the suite, for README.md and docs"),
 }
 
