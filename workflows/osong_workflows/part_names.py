@@ -105,15 +105,17 @@ def find_results(folder: CampaignFolder, plan: Plan) -> Results:
 def finished_shards(folder: CampaignFolder, plan: Plan) -> dict[int, Path]:
     """Return the part of each finished shard, by name only."""
     found: dict[int, Path] = {}
-    for name in names_in(folder.parts):
+    # Not asked for again and again: of a large campaign this list is made for every claim.
+    place, n_shards = folder.parts, plan.n_shards
+    for name in names_in(place):
         match = _NAME.fullmatch(name)
         if match is None:
             continue
         index = int(match[1])
-        if index < plan.n_shards and plan.shard(index).key[:16] == match[2]:
+        if index < n_shards and plan.shard(index).key[:16] == match[2]:
             # Two parts of one shard differ at most in what became of a molecule that one run
             # gave up for time; the first by name counts, always.
-            found.setdefault(index, folder.parts / name)
+            found.setdefault(index, place / name)
     return found
 
 
