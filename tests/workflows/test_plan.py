@@ -46,7 +46,7 @@ def test_staged_records_come_back(tmp_path_factory, rows, group):
     given_records = records(rows)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(staging, "_GROUP_RECORDS", group)
-        patch.setattr(staging, "_FILE_RECORDS", 3 * group)
+        patch.setattr(staging, "FILE_RECORDS", 3 * group)
         staged = stage_library(given_records, folder)
     assert staged.n_records == len(rows)
     assert len(staged.files) == -(-len(rows) // (3 * group))
@@ -216,3 +216,16 @@ def test_damaged_plan_is_one_line(tmp_path):
     with pytest.raises(CampaignError, match=r"plan\.json: cannot be read") as caught:
         read_plan(campaign._folder)
     assert "\n" not in str(caught.value)
+
+
+def test_damaged_records_are_not_docked(tmp_path):
+    """A flipped bit in the campaign's copy of the library is found when it is read."""
+    staged = stage_library(
+        records([(f"m{i}", "CCO" * (i % 9)) for i in range(500)]), tmp_path / "i"
+    )
+    path = tmp_path / "i" / staged.files[0].name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 4] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(CampaignError, match="copy of the library cannot be read"):
+        list(read_staged(tmp_path / "i", staged.files, 0, 500))

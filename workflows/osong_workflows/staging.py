@@ -103,10 +103,8 @@ def stage_library(records: Iterable[Record], folder: Path) -> StagedLibrary:
         for record in records:
             row = _row(record)
             digest.update(row)
-            with full_disk(folder.parent):
-                writer.add(row)
-        with full_disk(folder.parent):
-            writer.close()
+            writer.add(row)
+        writer.close()
     except BaseException:
         writer.abandon()
         shutil.rmtree(temporary, ignore_errors=True)
@@ -154,7 +152,7 @@ def read_staged(
 
 def _read_file(path: Path, first: int, start: int, stop: int) -> Iterator[Record]:
     """Yield a file's records within [start, stop); its first record is number ``first``."""
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
         for group in range(file.num_row_groups):
             n_rows = file.metadata.row_group(group).num_rows
             low, high = max(start - first, 0), min(stop - first, n_rows)
@@ -202,18 +200,23 @@ class _StagedWriter:
     def _flush(self) -> None:
         if not self._rows:
             return
-        if self._writer is None:
-            self._sink = DiscardableFile(self._folder / self._name())
-            self._writer = pq.ParquetWriter(self._sink, _SCHEMA, compression="zstd")
-        self._writer.write_table(pa.Table.from_pylist(self._rows, _SCHEMA))
+        table = pa.Table.from_pylist(self._rows, _SCHEMA)
+        with full_disk(self._folder.parent):
+            if self._writer is None:
+                self._sink = DiscardableFile(self._folder / self._name())
+                self._writer = pq.ParquetWriter(
+                    self._sink, _SCHEMA, compression="zstd", write_page_checksum=True
+                )
+            self._writer.write_table(table)
         self._n_in_file += len(self._rows)
         self._rows, self._n_characters = [], 0
 
     def _end_file(self) -> None:
         if self._writer is None or self._sink is None:
             return
-        self._writer.close()
-        self._sink.finish()
+        with full_disk(self._folder.parent):
+            self._writer.close()
+            self._sink.finish()
         self._files.append(StagedFile(self._name(), self._n_in_file))
         self._writer = self._sink = None
         self._n_in_file = 0
