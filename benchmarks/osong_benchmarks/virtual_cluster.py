@@ -185,20 +185,22 @@ class _Flight:
     def beat(self) -> None:
         """Show life."""
         self.n_beats += 1
-        begin = time.perf_counter()
+        begin = time.thread_time()
         state = self.feed.state().model_copy(update={"beat": self.n_beats})
         state.write(self.cluster.place.folder)
-        self.cluster.tally.beat_s += time.perf_counter() - begin
+        self.cluster.tally.beat_s += time.thread_time() - begin
         self.cluster.place.counts["sign of life"] += 1
         self.cluster.at(self.cluster.now + self.cluster.scenario.beat_s, self._guarded, self.beat)
 
     def timed(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         """Call the feed and charge the seconds that it takes to the pilot."""
-        tally = self.cluster.tally
-        begin = time.perf_counter()
+        tally, counts = self.cluster.tally, self.cluster.place.counts
+        n_calls = counts.total()
+        begin = time.thread_time()
         answer = function(*arguments, **named)
-        seconds = time.perf_counter() - begin
+        seconds = time.thread_time() - begin
         tally.feed_s += seconds
+        seconds += (counts.total() - n_calls) * self.cluster.scenario.call_s
         tally.slowest_s = max(tally.slowest_s, seconds)
         self.busy_until = max(self.busy_until, self.cluster.now) + seconds
         return answer

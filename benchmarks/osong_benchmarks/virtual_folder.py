@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -142,9 +143,9 @@ class VirtualFolder:
         return len(self.finished) == self.plan.n_shards
 
     def _add(self, place: Path, piece: Chunk | Shard) -> bool:
-        path = place / f"{piece.index:06d}-{piece.key[:16]}-{_SUM}.parquet"
+        path = f"{place}/{piece.index:06d}-{piece.key[:16]}-{_SUM}.parquet"
         try:
-            path.open("x").close()
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL))
         except FileExistsError:
             return False
         self.add_files(1)

@@ -36,6 +36,8 @@ class Scenario:
         Mean hours between failures of one node, and of one pilot, which takes its job along.
     detect_s
         Until a scheduler misses a node.
+    call_s
+        What a busy file system takes for a listing or a claim, beside the CPU time of the call.
     beat_s
         Between a pilot's signs of life.
     view_s
@@ -61,6 +63,7 @@ class Scenario:
     node_mtbf_h: float = math.inf
     pilot_mtbf_h: float = math.inf
     detect_s: float = 60.0
+    call_s: float = 0.1
     beat_s: float = 20.0
     view_s: float = 1.0
     seed: int = 0
@@ -96,7 +99,7 @@ class Tally:
     n_nodes_lost, n_pilots_lost, n_requeued
         What went wrong.
     slowest_s
-        The longest that one call of a feed took.
+        The longest that one call of a feed took, waiting for the file system included.
     """
 
     wall_s: float = 0.0
