@@ -96,7 +96,7 @@ def slurm(*command: str) -> str:
     return done.stdout
 
 
-def wait_for(condition: Callable[[], object], what: str, seconds: float = 120.0) -> None:
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 240.0) -> None:
     """Wait until something is so."""
     deadline = time.monotonic() + seconds
     while not condition():

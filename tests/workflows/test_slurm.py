@@ -186,30 +186,32 @@ def disturbed(
         patch.delenv("OSONG_FAKE_CALLS", raising=False)
         ranks = site(launch="mpi", nodes_per_pilot=4, mpi=Mpi(plugin="pmi2", ranks_per_node=1))
         short = site(time_limit="1", warning_s=10)
+        two = site(launch="srun", nodes_per_pilot=2)
+        cheap = site(partition="preempt")
+        # What is quickly done comes first: the others must not end before their turn.
         all_of_them = {
+            "removed": (begin(place, "removed", 60, 0.3, site()), remove),
+            "requeued": (begin(place, "requeued", 60, 0.3, site()), requeue),
+            "preempted": (begin(place, "preempted", 60, 0.3, cheap), preempt),
+            "killed": (begin(place, "killed", 60, 0.3, site()), kill_pilot),
+            "lost": (begin(place, "lost", 60, 0.3, site()), lose_node(slurm_bed)),
+            "lost of two": (begin(place, "lost of two", 80, 0.4, two, 2), lose_node(slurm_bed)),
+            "lost of four": (begin(place, "lost of four", 80, 0.4, ranks, 4), lose_node(slurm_bed)),
             "limited": (begin(place, "limited", 200, 0.4, short), add_nodes),
-            "lost": (begin(place, "lost", 40, 0.2, site()), lose_node(slurm_bed)),
-            "lost of two": (
-                begin(place, "lost of two", 80, 0.2, site(launch="srun", nodes_per_pilot=2), 2),
-                lose_node(slurm_bed),
-            ),
-            "lost of four": (begin(place, "lost of four", 80, 0.2, ranks, 4), lose_node(slurm_bed)),
-            "requeued": (begin(place, "requeued", 40, 0.2, site()), requeue),
-            "preempted": (begin(place, "preempted", 40, 0.2, site(partition="preempt")), preempt),
-            "removed": (begin(place, "removed", 40, 0.2, site()), remove),
-            "killed": (begin(place, "killed", 40, 0.2, site()), kill_pilot),
         }
         whole = list(all_of_them.values())
 
         def all_are_disturbed() -> bool:
-            for it, disturb in [pair for pair in whole if pair[0].has_begun()]:
+            ready = next((pair for pair in whole if pair[0].has_begun()), None)
+            if ready is not None:
+                it, disturb = ready
                 disturb(it)
-                whole.remove((it, disturb))
+                whole.remove(ready)
             return not whole
 
         wait_for(all_are_disturbed, "all have begun")
         for it, _ in all_of_them.values():
-            wait_for(it.is_over, f"{it.folder}: is over: {it.states()}\n{it.log()}", 180)
+            wait_for(it.is_over, f"{it.folder}: is over: {it.states()}\n{it.log()}")
         yield {name: it for name, (it, _) in all_of_them.items()}
         slurm_bed.mend()
 
@@ -427,7 +429,7 @@ def test_campaign_that_gets_nowhere_is_given_up(in_slurm, tmp_path):
 
 
 def test_resume_with_slurm_submits_once_and_watches_to_the_end(in_slurm, tmp_path, undisturbed):
-    folder = make(tmp_path / "run", 40)
+    folder = make(tmp_path / "run", 20)
     own = tmp_path / "own.toml"
     lines = [
         f"{key} = {json.dumps(value)}"
@@ -437,7 +439,7 @@ def test_resume_with_slurm_submits_once_and_watches_to_the_end(in_slurm, tmp_pat
     command = ["resume", str(folder), "--runner", "slurm", "--site", str(own), "--nodes", "2"]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.stderr
-    is_same(reopen(folder), undisturbed(40))
+    is_same(reopen(folder), undisturbed(20))
     (submission,) = read_jobs(folder).submissions
     assert submission.n_pilots == 2
     result = CliRunner().invoke(app, command)
