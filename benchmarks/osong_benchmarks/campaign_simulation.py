@@ -7,11 +7,11 @@ to pack and to merge is measured apart and charged. See `virtual_cluster` for wh
 from __future__ import annotations
 
 import argparse
-import json
+import functools
 import math
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,7 @@ from typing import Any, Final
 import psutil
 
 from osong_benchmarks.campaign_costs import MergeCost, RowCost, measure_merge, measure_rows
-from osong_benchmarks.results import provenance
+from osong_benchmarks.results import ResultFile, provenance
 from osong_benchmarks.tables import markdown_table, write_table
 from osong_benchmarks.virtual_cluster import Cluster
 from osong_benchmarks.virtual_folder import VirtualFolder
@@ -100,26 +100,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Measure, simulate, merge; print the tables."""
-    costs = measure_rows(args.cost_chunks)
-    print(f"{costs!r}", flush=True)
+    results = ResultFile(args.out / "simulate.jsonl", ("what",))
+    costs = RowCost(**_once(results, "costs", lambda: measure_rows(args.cost_chunks).model_dump()))
     done = []
     for name, scenario in scenarios(int(args.molecules), args.pilots):
-        done.append(simulate(name, scenario, costs))
-        print(f"{name}: {done[-1]!r}", flush=True)
-    merge = measure_merge(int(args.merge_rows), int(args.merge_best))
-    args.out.mkdir(parents=True, exist_ok=True)
-    result = {
-        "costs": costs.model_dump(),
-        "simulated": [asdict(one) for one in done],
-        "merge": merge.model_dump(),
-    }
-    (args.out / "simulate.json").write_text(json.dumps(result), encoding="utf-8")
+        what = f"{name} {scenario.n_molecules} {scenario.n_pilots}"
+        found = _once(results, what, functools.partial(_row, name, scenario, costs))
+        done.append(_simulated(found))
+    merge = MergeCost(
+        **_once(
+            results,
+            f"merge {args.merge_rows:g} {args.merge_best:g}",
+            lambda: measure_merge(int(args.merge_rows), int(args.merge_best)).model_dump(),
+        )
+    )
     text = report(done, costs, merge)
     print(text)
     if args.write:
         command = ["simulate", f"--molecules={args.molecules:g}", f"--pilots={args.pilots}",
                    f"--merge-rows={args.merge_rows:g}"]  # fmt: skip
         write_table(_DOCUMENT, "simulation", text, provenance(command))
+
+
+def _once(results: ResultFile, what: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what was measured, now or by a run that was cut off."""
+    if not results.has(what=what):
+        results.add({"what": what, "result": measure()})
+        print(f"measured: {what}", flush=True)
+    rows = {row["what"]: row["result"] for row in results.rows()}
+    found: dict[str, Any] = rows[what]
+    return found
+
+
+def _row(name: str, scenario: Scenario, costs: RowCost) -> dict[str, Any]:
+    return asdict(simulate(name, scenario, costs))
+
+
+def _simulated(row: dict[str, Any]) -> Simulated:
+    parts = {"scenario": Scenario(**row["scenario"]), "tally": Tally(**row["tally"])}
+    return Simulated(**(row | parts))
 
 
 def scenarios(n_molecules: int, n_pilots: int) -> Iterator[tuple[str, Scenario]]:

@@ -82,6 +82,10 @@ class VirtualFolder:
                     self._own[shard] = generation
                 return claim
 
+            def take_over(self, shard: int, generation: int) -> Claim | None:
+                outer.counts["look at a holder"] += 1
+                return super().take_over(shard, generation)
+
             def release(self, claim: Claim) -> None:
                 before = list(outer.folder.claims.glob(f"{claim.shard:06d}.*"))
                 super().release(claim)

@@ -64,13 +64,20 @@ def test_scenarios_of_a_small_cluster() -> None:
 
 @pytest.mark.slow
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main(
-        ["simulate", "--out", str(tmp_path), "--molecules", "2e5", "--pilots", "2",
-         "--merge-rows", "2e4", "--merge-best", "100", "--cost-chunks", "2"]
-    )  # fmt: skip
+    arguments = [
+        "simulate", "--out", str(tmp_path), "--molecules", "2e5", "--pilots", "2",
+        "--merge-rows", "2e4", "--merge-best", "100", "--cost-chunks", "2",
+    ]  # fmt: skip
+    main(arguments)
     shown = capsys.readouterr().out
     assert "| weak | 2e5 | 200 | 2 |" in shown
     assert "Merge: the best 100 of 20,000 rows" in shown
-    result = json.loads((tmp_path / "simulate.json").read_text())
-    assert len(result["simulated"]) == 5
-    assert result["costs"]["chunk_s"] > 0
+    lines = (tmp_path / "simulate.jsonl").read_text().splitlines()
+    results = {row["what"]: row["result"] for row in map(json.loads, lines)}
+    assert len(results) == len(lines) == 7
+    assert results["costs"]["chunk_s"] > 0
+    assert results["weak 200000 2"]["tally"]["docking_s"] > 0
+    main(arguments)
+    again = capsys.readouterr().out
+    assert "measured:" not in again
+    assert again.strip() in shown
