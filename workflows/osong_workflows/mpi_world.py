@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from osong.errors import CampaignError, MissingExtraError, OsongError
+from osong_workflows.shared_memory import sweep_shared_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,6 +42,7 @@ def world() -> Any:
             _one_says(MissingExtraError(name, extra="mpi", purpose="the runner mpi"))
     import mpi4py
 
+    sweep_shared_memory()
     # At the end of Python, MPI_Finalize would wait for lost ranks, for ever.
     mpi4py.rc.finalize = False
     try:
