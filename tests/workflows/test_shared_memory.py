@@ -25,7 +25,8 @@ def test_only_old_unmapped_segments_of_ours_go(segments):
         time.sleep(0.3)
         (segments / "mpich_shm_4f_0").write_bytes(b"young")
         assert sweep_shared_memory(segments) == ["mpich_shm_1f_0", "mpich_shm_3f_0"]
-    assert sorted(os.listdir(segments)) == ["mpich_shm_2f_0", "mpich_shm_4f_0", "other"]
+    left = sorted(path.name for path in segments.iterdir())
+    assert left == ["mpich_shm_2f_0", "mpich_shm_4f_0", "other"]
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give files to others")

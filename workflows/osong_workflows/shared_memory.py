@@ -1,8 +1,9 @@
 """What killed ranks of MPI leave in shared memory, and why it has to go.
 
 MPICH names its segments after the job and the step of Slurm. A job that is put back into the queue
-keeps its number and counts its steps from 0 again, so a segment that a killed rank left has the very
-name that the next run wants: MPI_Init then ends with "Out of memory" on that node, run after run.
+keeps its number and counts its steps from 0 again, so a segment that a killed rank left has the
+very name that the next run wants: MPI_Init then ends with "Out of memory" on that node, run after
+run.
 """
 
 from __future__ import annotations
