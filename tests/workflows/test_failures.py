@@ -131,10 +131,13 @@ def test_docker_that_cannot_start(tmp_path, runner, docker, error, message):
         fake_screen(molecules(3), tmp_path / "run", docker=docker, runner=runner)
 
 
-def test_terminating_a_docking_process_stops_without_blame(tmp_path, calls):
-    """Batch systems send SIGTERM to every process of a job; no molecule is at fault."""
+def test_warnings_of_a_batch_system_to_docking_processes_are_passed_over(
+    tmp_path, calls, monkeypatch
+):
+    """Slurm sends SIGTERM to every process of a job; what comes of it, the pilot decides."""
+    monkeypatch.setenv("OSONG_FAKE_PAUSE", "0.3")
 
-    def terminate() -> None:
+    def warn() -> None:
         import psutil
 
         while len(read_calls(calls)) < 3:
@@ -142,14 +145,36 @@ def test_terminating_a_docking_process_stops_without_blame(tmp_path, calls):
         for child in psutil.Process().children():
             if "osong_workflows.child" in child.cmdline():
                 os.kill(child.pid, signal.SIGTERM)
+                os.kill(child.pid, signal.SIGUSR1)
 
-    thread = threading.Thread(target=terminate)
+    thread = threading.Thread(target=warn)
     thread.start()
-    with pytest.raises(CampaignError, match="told to stop"):
-        fake_screen([*molecules(2), ("HANG", "hang")], tmp_path / "run", chunk_size=2)
+    campaign = fake_screen(molecules(5), tmp_path / "run", chunk_size=5)
     thread.join()
+    assert campaign.status().n_ok == 5
+    assert read_calls(calls) == list(range(5)), "no molecule was docked twice"
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_stopping_a_docking_process_blames_no_molecule(tmp_path, calls, monkeypatch, number):
+    """SIGTERM may come before the process has learned to pass it over."""
+    from osong_workflows import supervisor
+
+    begin = supervisor.Supervisor._start
+
+    def start_and_stop(self):
+        begin(self)
+        if number == signal.SIGTERM:
+            monkeypatch.setattr(type(self._process), "wait", lambda *_, **__: -number)
+            self._process.kill()
+        else:
+            self._process.send_signal(number)
+
+    monkeypatch.setattr(supervisor.Supervisor, "_start", start_and_stop)
+    with pytest.raises(CampaignError, match="told to stop"):
+        fake_screen([("HANG", "hang")], tmp_path / "run", chunk_size=2)
     status = reopen(tmp_path / "run").status()
-    assert (status.n_ok, status.n_failed) == (2, 0)
+    assert (status.n_ok, status.n_failed) == (0, 0)
 
 
 def test_failures_are_told(tmp_path):

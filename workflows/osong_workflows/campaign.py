@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from osong.errors import CampaignError, InputError, MissingExtraError
-from osong.machine import usable_cores
+from osong_workflows.allocation import allocated_cores
 from osong_workflows.continuing import continue_campaign
 from osong_workflows.create import finish_planning
 from osong_workflows.docking import DEFAULT_DOCKER
@@ -153,7 +153,7 @@ class Campaign:
                     )
                 )
             if not self._folder.plan.exists():
-                finish_planning(self._folder, self._settings, workers or usable_cores())
+                finish_planning(self._folder, self._settings, workers or allocated_cores())
             me = new_pilot(runner)
             heard: list[Subscriber] = [
                 LogFile(self._folder.logs / f"{me.id}.jsonl", self.plan.key),

@@ -112,7 +112,10 @@ def load_builder(name: str) -> object:
 def main(descriptor: int) -> None:
     """Serve one supervisor until it closes the pipe."""
     # Ctrl-C reaches the whole group; the supervisor decides what happens to its processes.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # So do the signals by which batch systems warn all processes of a job at once: a pilot may let
+    # the chunk finish. A process whose supervisor died sees its pipe close.
+    for warning in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(warning, signal.SIG_IGN)
     sys.excepthook = _exit_on_bug
     threading.Thread(target=_leave_with_parent, args=(os.getppid(),), daemon=True).start()
     with Connection(descriptor) as pipe:

@@ -14,7 +14,7 @@ from osong.atom_types import ATOM_TYPES
 from osong.errors import CampaignError, InputError, ResourceError
 from osong.library import Record, is_prepared, read_records
 from osong.library.reader import library_files
-from osong.machine import usable_cores
+from osong_workflows.allocation import allocated_cores
 from osong_workflows.folder import CampaignFolder, full_disk, write_atomically
 from osong_workflows.plan import Plan, make_plan, read_plan
 from osong_workflows.prepared import prepared_records
@@ -101,7 +101,7 @@ def create_campaign(
             write_atomically(folder.settings, settings.to_toml().encode())
             with full_disk(folder.path):
                 target.save(folder.target)
-            n_workers = 1 if runner == "serial" else workers or usable_cores()
+            n_workers = 1 if runner == "serial" else workers or allocated_cores()
             _plan(folder, settings, records, n_workers, (chunk_size, shard_chunks), target.box)
         except BaseException:
             if is_new:

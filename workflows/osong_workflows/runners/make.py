@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from osong.machine import usable_cores
+from osong_workflows.allocation import allocated_cores
 from osong_workflows.memory import affordable_workers
 from osong_workflows.run import Run
 
@@ -84,7 +84,7 @@ class RunnerMaker:
         if self.name == "serial":
             return 1
         if not self.is_live:
-            return self.workers or usable_cores()
+            return self.workers or allocated_cores()
         return min(self.workers or affordable_workers(plan.memory_bytes_per_worker), plan.n_chunks)
 
     @contextlib.contextmanager
