@@ -119,7 +119,8 @@ class _Flight:
         scenario, rng = cluster.scenario, cluster.rng
         is_slow = rng.random(scenario.nodes_per_pilot) < scenario.slow_share
         speeds = rng.lognormal(0, scenario.node_spread, scenario.nodes_per_pilot)
-        self.nodes = [_Node(s, cluster.now) for s in np.where(is_slow, 0.5, 1.0) * speeds]
+        speeds = np.where(is_slow, 0.5, 1.0) * speeds
+        self.nodes = [_Node(speed, cluster.now) for speed in speeds.tolist()]
         self.waiting: deque[Task] = deque()
         self.busy_until = 0.0
         self.n_beats = 0
