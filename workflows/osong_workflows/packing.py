@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from osong.errors import OsongError
 from osong_workflows.part_names import (
     chunk_parts,
     finished_shards,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from osong_workflows.folder import CampaignFolder
-    from osong_workflows.plan import Plan
+    from osong_workflows.plan import Plan, Shard
 
 __all__ = ["Packed", "check_chunk_parts", "pack_shard"]
 
@@ -62,9 +63,24 @@ def pack_shard(
         return Packed()
     valid, damaged = check_chunk_parts(folder, plan, index)
     missing = tuple(chunk for chunk in shard.chunks if chunk not in valid)
-    if missing:
+    if not missing:
+        try:
+            _join(folder, shard, [valid[chunk] for chunk in shard.chunks], pilot, scratch)
+        except (OSError, OsongError):
+            missing = tuple(chunk for chunk, path in valid.items() if not path.exists())
+            if not missing and index not in finished_shards(folder, plan):
+                raise
+    if missing and index not in finished_shards(folder, plan):
         return Packed(damaged, missing)
-    paths = [valid[chunk] for chunk in shard.chunks]
+    # By this pilot, or by another one that thought this shard its own.
+    shutil.rmtree(place, ignore_errors=True)
+    return Packed(damaged)
+
+
+def _join(
+    folder: CampaignFolder, shard: Shard, paths: list[Path], pilot: str, scratch: Path | None
+) -> None:
+    """Write the rows of some parts into one."""
     n_ok, failures = 0, Counter[str]()
     for path in paths:
         ok, failed = part_counts(path)
@@ -74,8 +90,6 @@ def pack_shard(
         for table in _groups(paths):
             file.write(table)
         file.finish(n_ok, failures)
-    shutil.rmtree(place, ignore_errors=True)
-    return Packed(damaged)
 
 
 def check_chunk_parts(
@@ -88,8 +102,10 @@ def check_chunk_parts(
         problem = part_problem(path, plan.chunk(chunk))
         if problem is None:
             valid[chunk] = path
-        else:
-            damaged.append((str(path), str(set_aside(folder, path)), problem))
+            continue
+        moved = set_aside(folder, path)
+        if moved is not None:
+            damaged.append((str(path), str(moved), problem))
     return valid, tuple(damaged)
 
 

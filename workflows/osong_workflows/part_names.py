@@ -182,11 +182,17 @@ def part_problem(part: Path, piece: Piece) -> str | None:
     return None
 
 
-def set_aside(folder: CampaignFolder, part: Path) -> Path:
-    """Move a damaged part out of the way and return where it is now."""
+def set_aside(folder: CampaignFolder, part: Path) -> Path | None:
+    """Move a damaged part out of the way; return where it is now, None if it is there no more.
+
+    Another pilot may have found the same damage, or have packed and removed the part, meanwhile.
+    """
     with full_disk(folder.path):
         folder.damaged.mkdir(exist_ok=True)
-        return part.rename(folder.damaged / part.name)
+        try:
+            return part.rename(folder.damaged / part.name)
+        except FileNotFoundError:
+            return None
 
 
 def _shards_under_way(folder: CampaignFolder, plan: Plan) -> Iterator[int]:

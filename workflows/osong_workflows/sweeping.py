@@ -42,16 +42,21 @@ def check_parts(
         Where there is more than this, only the sizes of the parts are looked at.
     """
     parts = finished_shards(folder, plan)
-    sizes = {index: part.stat().st_size for index, part in parts.items()}
+    sizes = {}
     for index, part in parts.items():
-        if sum(sizes.values()) <= limit_bytes:
-            problem = part_problem(part, plan.shard(index))
+        # Another pilot may be setting damaged ones aside at the same moment.
+        with contextlib.suppress(FileNotFoundError):
+            sizes[index] = part.stat().st_size
+    is_little = sum(sizes.values()) <= limit_bytes
+    for index, size in sizes.items():
+        if is_little:
+            problem = part_problem(parts[index], plan.shard(index))
         else:
-            problem = None if sizes[index] else "it is empty"
+            problem = None if size else "it is empty"
         if problem is not None:
-            with contextlib.suppress(FileNotFoundError):
-                # Another pilot may have set it aside at the same moment.
-                tell(str(part), str(set_aside(folder, part)), problem)
+            moved = set_aside(folder, parts[index])
+            if moved is not None:
+                tell(str(parts[index]), str(moved), problem)
 
 
 def sweep_dead(folder: CampaignFolder, watch: PilotWatch) -> None:
