@@ -40,6 +40,8 @@ _REQUIRED: Final = (
     "zstandard",
     "psutil",
     "threadpoolctl",
+    "cryptography",
+    "jinja2",
 )
 _OPTIONAL: Final = (
     ("pdbfixer", "pdbfixer", "receptor", "missing atoms of raw crystal structures"),
@@ -48,6 +50,7 @@ _OPTIONAL: Final = (
     ("duckdb", "duckdb", "duckdb", "SQL over results"),
     ("polars", "polars", "polars", "results as polars tables"),
     ("matplotlib", "matplotlib", "bench", "the page of a benchmark run"),
+    ("bokeh", "bokeh", "dashboard", "Dask's dashboard"),
 )
 _PROBE_SECONDS: Final = 10
 _GIB: Final = 1 << 30
@@ -213,7 +216,8 @@ def _mpi() -> Finding:
             f"mpiexec: {'yes' if launcher is not None else 'no'}, "
             f"mpi4py: {'yes' if library else 'no'}",
             "optional",
-            "not needed on one machine",
+            "not needed on one machine, nor for Slurm with srun"
+            + ("" if library else f": {_pip_line('mpi')}"),
         )
     return Finding("MPI", f"mpi4py {metadata.version('mpi4py')}, {launcher.splitlines()[0]}")
 

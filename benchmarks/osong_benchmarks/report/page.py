@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Final
 
-from osong.errors import MissingExtraError
 from osong_benchmarks import registry
 from osong_benchmarks.part import Figure, Gap, Section, Table
 from osong_benchmarks.report.numbers import readable, with_unit
@@ -73,12 +72,8 @@ def draw_page(run: Run) -> str:
 
 
 def _environment() -> Any:
-    try:
-        import jinja2
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            "jinja2", extra="bench", purpose="drawing the page of results"
-        ) from error
+    import jinja2
+
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
