@@ -1,0 +1,207 @@
+"""Faults in jobs of a real Slurm: ranks, workers and pilots die, nodes go, jobs are requeued."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from osong_benchmarks.faults_bed import changed_environment
+from osong_benchmarks.faults_campaign import TimeOut, Trial, is_nanny, is_pilot, is_rank, is_worker
+from osong_benchmarks.faults_cases import Case, Done, Scene, kill, random_one, settle
+from osong_workflows.jobs import job_states, read_jobs
+from osong_workflows.submit import submit
+
+if TYPE_CHECKING:
+    from osong_benchmarks.faults_bed import Bed
+
+__all__ = ["SLURM_CASES", "InSlurm"]
+
+_PACE_S: Final = 0.1
+_N: Final = 600
+_LIMIT_S: Final = 300.0
+_FROZEN_S: Final = 9.0
+"""Longer than the lease of six seconds, shorter than what makes Slurm give a node up."""
+
+
+@dataclass(frozen=True)
+class InSlurm:
+    """A campaign that was submitted.
+
+    Attributes
+    ----------
+    trial
+        The campaign.
+    bed
+        The cluster.
+    """
+
+    trial: Trial
+    bed: Bed
+
+    @property
+    def array(self) -> str:
+        """The job array of the last submission."""
+        return read_jobs(self.trial.folder).submissions[-1].pilots
+
+    def running(self) -> list[str]:
+        """Return the elements that run now."""
+        words = ("squeue", "--noheader", f"--jobs={self.array}", "--states=RUNNING", "--format=%i")
+        return self.bed.slurm(*words, "--array").split()
+
+    def nodes(self, element: str) -> list[str]:
+        """Return the nodes of an element, the one with the batch script first."""
+        names = self.bed.slurm("squeue", "--noheader", f"--jobs={element}", "--format=%N").strip()
+        return self.bed.slurm("scontrol", "show", "hostnames", names).split() if names else []
+
+    def n_pilots(self) -> int:
+        """Return how many pilots ever began."""
+        return len(list((self.trial.folder / "pilots").glob("*.json")))
+
+    def cancel(self) -> None:
+        """Take all jobs out of the queue."""
+        for submission in read_jobs(self.trial.folder).submissions:
+            for job in filter(None, (submission.finish, submission.pilots)):
+                self.bed.slurm("scancel", "--quiet", job)
+
+    def is_over(self) -> bool:
+        """Whether no job is left."""
+        return not any(s.is_active for s in job_states(read_jobs(self.trial.folder).submissions))
+
+
+Strike = Callable[[Scene, InSlurm], None]
+
+
+def in_slurm(
+    strike: Strike, *, ends_pilot: bool, most: int = 5, nodes: int = 2, **site: Any
+) -> Callable[[Scene], Done]:
+    """Return what submits a campaign, strikes it several times, and waits for its end."""
+
+    def run(scene: Scene) -> Done:
+        undisturbed, trial, bed = scene.undisturbed(_N), scene.trial(_N, pace_s=_PACE_S), scene.bed
+        profile = bed.site(**({"launch": "srun", "nodes_per_pilot": 2} | site))
+        with changed_environment(trial.environment):
+            submit(trial.folder, profile, nodes)
+        it = InSlurm(trial, bed)
+        n = min(scene.times, most)
+        try:
+            for _ in range(n):
+                trial.wait_for_calls(scene.moment())
+                before = it.n_pilots()
+                trial.note_under_way()
+                strike(scene, it)
+                settle(trial)
+                if ends_pilot:
+                    trial.wait(lambda before=before: it.n_pilots() > before, "another pilot")
+            trial.hurry()
+            note = _end(it)
+        finally:
+            it.cancel()
+            bed.mend()
+        return Done(trial, undisturbed, n, note)
+
+    return run
+
+
+def _end(it: InSlurm) -> str:
+    """Wait for the end of all jobs; do what is left as a user would, and say so."""
+    it.trial.wait(lambda: it.trial.is_finished or it.is_over(), "the end of the jobs", _LIMIT_S)
+    if it.trial.is_finished:
+        it.trial.wait(it.is_over, "the end of the jobs of a finished campaign", _LIMIT_S)
+        return ""
+    it.trial.resume()
+    return "its jobs ended before it was finished; osong resume did the rest"
+
+
+def _kill_one(is_wanted: Callable[[Any, list[str]], bool]) -> Strike:
+    def strike(scene: Scene, it: InSlurm) -> None:
+        kill([random_one(scene, it.trial, is_wanted)])
+
+    return strike
+
+
+def _kill_job(scene: Scene, it: InSlurm) -> None:
+    """Kill all processes of a job; it is not requeued, and the job that comes after it acts."""
+    it.bed.slurm("scancel", "--full", "--signal=KILL", it.running()[0])
+
+
+def _requeue(scene: Scene, it: InSlurm) -> None:
+    it.bed.slurm("scontrol", "requeue", it.running()[0])
+
+
+def _preempt(scene: Scene, it: InSlurm) -> None:
+    (node, *_) = it.nodes(it.running()[0])
+    words = ("--exclusive", "--output=/dev/null", "--wrap=sleep 1", "--time=1")
+    it.bed.slurm("sbatch", f"--nodelist={node}", *words)
+
+
+def _lose_other_node(scene: Scene, it: InSlurm) -> None:
+    """Lose the node that has not the pilot; the job goes on with what is left."""
+    it.bed.lose(it.nodes(it.running()[0])[-1])
+
+
+def _lose_first_node(scene: Scene, it: InSlurm) -> None:
+    """Lose the node with the batch script and the pilot; Slurm requeues the job."""
+    it.bed.lose(it.nodes(it.running()[0])[0])
+
+
+def _freeze(scene: Scene, it: InSlurm) -> None:
+    """Let one of two pilots hang for longer than its lease, then let it go on."""
+    running = it.running()
+    (node, *_) = it.nodes(scene.rng.choice(running))
+    before = _generations(it)
+    it.bed.freeze(node)
+    it.trial.note_under_way()
+    try:
+        time.sleep(_FROZEN_S)
+    finally:
+        it.trial.note_under_way()
+        it.bed.thaw(node)
+    if len(running) > 1 and _generations(it) <= before:
+        raise TimeOut("nobody took over from the frozen pilot")
+
+
+def _generations(it: InSlurm) -> int:
+    """Return how often a shard was taken over, by the pilots' logs."""
+    logs = (it.trial.folder / "logs").glob("*.jsonl")
+    lines = [line for log in logs for line in log.read_text(encoding="utf-8").splitlines()]
+    return sum("ShardClaimed" in line and '"generation": 1' not in line for line in lines)
+
+
+def _await_the_limit(scene: Scene, it: InSlurm) -> None:
+    """Do nothing: the time limit comes by itself."""
+
+
+def _cases() -> list[Case]:
+    srun, mpi, local = "srun", "mpi (srun)", "local, two jobs"
+    ranks = {"launch": "mpi", "mpi": {"ranks_per_node": 2}}
+    alone = {"launch": "local", "nodes_per_pilot": 1}
+    limited = {"time_limit": "1", "warning_s": 15} | alone
+    found = [
+        ("kill -9 of a worker", srun, in_slurm(_kill_one(is_worker), ends_pilot=False)),
+        ("kill -9 of a nanny", srun, in_slurm(_kill_one(is_nanny), ends_pilot=False)),
+        ("kill -9 of the pilot and its scheduler", srun, in_slurm(_kill_one(is_pilot), ends_pilot=True)),
+        ("kill -9 of the whole job", srun, in_slurm(_kill_job, ends_pilot=True, most=3)),
+        ("kill -9 of a worker", mpi, in_slurm(_kill_one(is_worker), ends_pilot=False, **ranks)),
+        ("kill -9 of a rank (worker)", mpi, in_slurm(_kill_one(is_rank(3)), ends_pilot=False, most=1, **ranks)),
+        ("kill -9 of the pilot", mpi, in_slurm(_kill_one(is_rank(1)), ends_pilot=True, **ranks)),
+        ("kill -9 of the scheduler", mpi, in_slurm(_kill_one(is_rank(0)), ends_pilot=True, **ranks)),
+        ("kill -9 of the whole job", mpi, in_slurm(_kill_job, ends_pilot=True, most=3, **ranks)),
+        ("node loses power", srun, in_slurm(_lose_other_node, ends_pilot=False, most=1)),
+        ("pilot's node loses power", srun, in_slurm(_lose_first_node, ends_pilot=True, most=1)),
+        ("node loses power", mpi, in_slurm(_lose_other_node, ends_pilot=False, most=1, nodes=3, **(ranks | {"nodes_per_pilot": 3}))),
+        ("pilot's node loses power", mpi, in_slurm(_lose_first_node, ends_pilot=True, most=1, **ranks)),
+        ("node hangs for longer than the lease", local, in_slurm(_freeze, ends_pilot=False, most=3, **alone)),
+        ("scontrol requeue", srun, in_slurm(_requeue, ends_pilot=True)),
+        ("scontrol requeue", mpi, in_slurm(_requeue, ends_pilot=True, **ranks)),
+        ("preemption", srun, in_slurm(_preempt, ends_pilot=True, partition="preempt")),
+        ("time limit with warning", "local, two jobs", in_slurm(_await_the_limit, ends_pilot=True, most=2, **limited)),
+    ]  # fmt: skip
+    return [
+        Case(fault, runner, run, "slurm mpi" if "mpi" in runner else "slurm")
+        for fault, runner, run in found
+    ]
+
+
+SLURM_CASES: Final = tuple(_cases())
