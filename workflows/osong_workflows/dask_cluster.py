@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import dask
 from distributed import Nanny, Scheduler, SpecCluster
+from distributed.comm.addressing import parse_host_port
 from distributed.utils import get_ip, get_ip_interface
 from tornado.routing import PathMatches, Rule, RuleRouter
 
@@ -41,6 +42,7 @@ __all__ = [
     "address_towards",
     "dask_settings",
     "listening_address",
+    "nobody_listens",
     "quiet_dask",
     "running_scheduler",
 ]
@@ -51,6 +53,7 @@ LOOPBACK: Final = "127.0.0.1:0"
 DEATH_TIMEOUT_S: Final = 120
 """A worker that has not come up and found its scheduler by then ends itself; imports from a busy
 parallel file system take a while. A worker that had found it ends when the connection does."""
+_PROBE_S: Final = 5.0
 _RUN_FOLDER: Final = "run"
 _NO_PAGES: Final[tuple[str, ...]] = ()
 _DASHBOARD_PAGES: Final = ("distributed.http.scheduler.info", "distributed.http.statics")
@@ -138,6 +141,18 @@ def address_towards(peer: str) -> str:
             return str(probe.getsockname()[0])
     except OSError:
         return str(get_ip())
+
+
+def nobody_listens(address: str) -> bool:
+    """Return whether the host of an address is there and refuses: who listened there has ended."""
+    host, port = parse_host_port(address.removeprefix(PROTOCOL))
+    try:
+        socket.create_connection((host, port), timeout=_PROBE_S).close()
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 @dataclass(frozen=True)

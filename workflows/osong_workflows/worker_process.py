@@ -29,6 +29,7 @@ from osong_workflows.dask_cluster import (
     CampaignNanny,
     SchedulerFile,
     dask_settings,
+    nobody_listens,
     quiet_dask,
 )
 from osong_workflows.tls import check_certificates, security
@@ -216,6 +217,8 @@ def work(
             asyncio.run(_serve(address, options))
             if CampaignNanny.ended_because != CONNECTION_LOST:
                 return
+            if nobody_listens(address):
+                raise CampaignError(f"the scheduler at {address} is gone, and its pilot with it")
 
 
 async def _serve(address: str, options: dict[str, Any]) -> None:

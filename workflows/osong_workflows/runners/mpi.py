@@ -17,7 +17,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn
 
 import dask
 from distributed import Client
@@ -66,6 +66,8 @@ _NO_PILOT_S: Final = 30.0
 """A scheduler without its pilot for so long ends, and all workers with it."""
 _LATE_S: Final = 20.0
 """So long a pilot that has ended waits for ranks that have not come up."""
+_RESTART_S: Final = 8.0
+"""So long it waits for those that had come up: a nanny needs some seconds to start a worker."""
 _AFTER_PILOT_S: Final = 10.0
 """So long the other ranks wait for the pilot to end, when MPI cannot be ended in order."""
 _VISIBLE_S: Final = 30.0
@@ -111,13 +113,16 @@ class MpiRole:
         trace: TracebackType | None,
     ) -> None:
         is_whole = False
-        with contextlib.suppress(OSError, RuntimeError, TimeoutError):
-            is_whole = self._everybody_is_here(_LATE_S if error is None else 0.0)
-            if is_whole:
-                self.client.run(_end_together, nanny=True)
-                self.client.run_on_scheduler(_end_together)
-            self.client.shutdown()
-        self._stack.close()
+        if self.client.status == "running":
+            with contextlib.suppress(OSError, RuntimeError, TimeoutError):
+                is_whole = self._everybody_is_here(_LATE_S if error is None else 0.0)
+                if is_whole:
+                    self.client.run(_end_together, nanny=True)
+                    self.client.run_on_scheduler(_end_together)
+                self.client.shutdown()
+        else:
+            # Asked to close, it would look for its scheduler for a minute first.
+            self._stack.pop_all()
         if is_whole:
             finalize(1 if error is not None else 0)
 
@@ -126,9 +131,11 @@ class MpiRole:
         ranks = set(range(_FIRST_WORKER, _FIRST_WORKER + self.n_workers))
         deadline = time.monotonic() + wait_s
         while self.client.status == "running":
-            if ranks <= self.client.run_on_scheduler(_names):
+            here, seen = self.client.run_on_scheduler(_workers)
+            if ranks <= here:
                 return True
-            if time.monotonic() > deadline:
+            is_lost = ranks <= seen and time.monotonic() > deadline - wait_s + _RESTART_S
+            if is_lost or time.monotonic() > deadline:
                 return False
             time.sleep(0.2)
         return False
@@ -143,9 +150,9 @@ def _end_together() -> None:
     _ending_together.set()
 
 
-def _names(dask_scheduler: Scheduler) -> set[object]:
-    """Return the ranks of the workers that are there; Dask runs this in the scheduler."""
-    return {worker.name for worker in dask_scheduler.workers.values()}
+def _workers(dask_scheduler: Scheduler) -> tuple[set[object], set[object]]:
+    """Return the ranks that are workers now, and that ever were; Dask runs it in the scheduler."""
+    return {worker.name for worker in dask_scheduler.workers.values()}, _EndWithPilot.seen
 
 
 class MpiRunner:
@@ -243,13 +250,18 @@ def dask_setup(scheduler: Scheduler) -> None:
 class _EndWithPilot(SchedulerPlugin):
     """Ends a scheduler whose pilot is gone: batch systems keep the other ranks alive."""
 
-    has_lost_pilot = False
-    """In the process of the scheduler."""
+    # Of the one scheduler of this process.
+    has_lost_pilot: ClassVar[bool] = False
+    seen: ClassVar[set[object]] = set()
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
         self._n_pilots = 0
         scheduler.loop.call_later(START_LIMIT_S, self._check)
+
+    def add_worker(self, scheduler: Scheduler, worker: str) -> None:
+        """Hear of a worker."""
+        _EndWithPilot.seen.add(scheduler.workers[worker].name)
 
     def add_client(self, scheduler: Scheduler, client: str) -> None:
         """Hear of a client."""

@@ -133,8 +133,10 @@ class RemoteTasks:
                     return
                 self._wait()
         finally:
-            with contextlib.suppress(OSError, RuntimeError, TimeoutError):
-                self._client.cancel(list(self._under_way), force=True)
+            # Without its scheduler, a client would try to find it for a minute.
+            if self._client.status == "running":
+                with contextlib.suppress(OSError, RuntimeError, TimeoutError):
+                    self._client.cancel(list(self._under_way), force=True)
             self._under_way.clear()
 
     def _submit(self) -> bool:
@@ -232,7 +234,8 @@ class RemoteTasks:
         if self._client.status != "running":
             raise self._no_scheduler()
         self._next_look = now + _LOOK_S
-        found = self._client.nthreads()
+        # Without those that are about to close.
+        found = self._client.sync(self._client.scheduler.ncores_running)
         workers = {name: n for name, n in found.items() if name not in self._refusals}
         if workers != self._workers:
             self._workers = workers
