@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import dask
+import psutil
 from distributed import Nanny, Scheduler, SpecCluster
 from distributed.comm.addressing import parse_host_port
 from distributed.utils import get_ip, get_ip_interface
@@ -41,10 +42,12 @@ __all__ = [
     "SchedulerFile",
     "address_towards",
     "dask_settings",
+    "host_of",
     "listening_address",
     "nobody_listens",
     "quiet_dask",
     "running_scheduler",
+    "usual_interface",
 ]
 
 PROTOCOL: Final = "tls://"
@@ -132,6 +135,11 @@ def listening_address(interface: str = "", peer: str = "") -> str:
     return address_towards(peer) if peer else str(get_ip())
 
 
+def host_of(address: str) -> str:
+    """Return the host of an address such as "tls://10.0.0.1:4711"."""
+    return str(parse_host_port(address.removeprefix(PROTOCOL))[0])
+
+
 def address_towards(peer: str) -> str:
     """Return the address that this host uses to talk to another; nothing is sent."""
     try:
@@ -141,6 +149,15 @@ def address_towards(peer: str) -> str:
             return str(probe.getsockname()[0])
     except OSError:
         return str(get_ip())
+
+
+def usual_interface() -> str:
+    """Return the name of the network interface that others reach; "" if it has none."""
+    address = str(get_ip())
+    for name, addresses in psutil.net_if_addrs().items():
+        if any(each.address == address for each in addresses):
+            return name
+    return ""
 
 
 def nobody_listens(address: str) -> bool:

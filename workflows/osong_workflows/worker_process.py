@@ -29,6 +29,8 @@ from osong_workflows.dask_cluster import (
     CampaignNanny,
     SchedulerFile,
     dask_settings,
+    host_of,
+    listening_address,
     nobody_listens,
     quiet_dask,
 )
@@ -212,7 +214,7 @@ def work(
                 "nthreads": settings.n_threads,
                 "name": f"{node_name()}-{os.getpid()}",
                 "local_directory": private,
-                "interface": interface or None,
+                "host": listening_address(interface, host_of(address)),
             }
             asyncio.run(_serve(address, options))
             if CampaignNanny.ended_because != CONNECTION_LOST:

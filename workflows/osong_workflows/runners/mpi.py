@@ -32,6 +32,7 @@ from osong_workflows.dask_cluster import (
     SchedulerFile,
     dask_settings,
     quiet_dask,
+    usual_interface,
 )
 from osong_workflows.mpi_world import START_LIMIT_S, finalize, time_limit, world
 from osong_workflows.runners.remote import USUAL_PATIENCE, Patience, RemoteTasks
@@ -295,7 +296,7 @@ class _Start:
 
         initialize(
             comm=self,
-            interface=self.interface or None,
+            interface=self.interface or usual_interface() or None,
             protocol=PROTOCOL.removesuffix("://"),
             dashboard=False,
             dashboard_address=LOOPBACK,
