@@ -18,6 +18,9 @@ _COMMANDS = {
     "screen": ("screen", "ligands per second from end to end, and where the time goes"),
     "prepare": ("prepare_profile", "preparation of ligands by stage, beside RDKit's bare pace"),
     "simulate": ("campaign_simulation", "a campaign on ten thousand workers, simulated"),
+    "faults": ("faults", "kills, lost nodes, full disks, poison: what becomes of campaigns"),
+    "runners": ("runner_costs", "what each runner costs, and how it scales"),
+    "big_campaign": ("big_campaign", "a campaign of 100,000 poses in Slurm, disturbed all along"),
     "tables": ("written_tables", "the tables of a run of the suite, for README.md and docs"),
 }
 
@@ -43,7 +46,8 @@ def main(argv: list[str] | None = None) -> None:
         command.add_argument(
             "--write", action="store_true", help="write the tables into README.md and docs"
         )
-        importlib.import_module(f"osong_benchmarks.{module}").add_arguments(command)
+        if name == argv[0]:
+            importlib.import_module(f"osong_benchmarks.{module}").add_arguments(command)
     args = parser.parse_args(argv)
     importlib.import_module(f"osong_benchmarks.{_COMMANDS[args.command][0]}").main(args)
 

@@ -1,8 +1,8 @@
-"""``python -m benchmarks big_campaign``: many poses scored by MPI jobs in Slurm, disturbed all along.
+"""``python -m benchmarks big_campaign``: many poses scored by disturbed MPI jobs in Slurm.
 
 A library of small molecules, placed by chance in the box of EGFR, is scored as it stands (effort
-"score"): once by one process that nobody disturbs, once by two MPI pilots of two nodes each, of which
-ranks, workers, pilots and nodes are taken again and again until the campaign is finished.
+"score"): once by one process that nobody disturbs, once by two MPI pilots of two nodes each, of
+which ranks, workers, pilots and nodes are taken again and again until the campaign is finished.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from osong_benchmarks.big_campaign_faults import Disturber
 from osong_benchmarks.big_campaign_library import write_library
-from osong_benchmarks.faults_bed import Bed, changed_environment, why_no_bed
+from osong_benchmarks.faults_bed import Bed, changed_environment, end_in_order, why_no_bed
 from osong_benchmarks.faults_campaign import MARK, TimeOut, marked_processes
 from osong_benchmarks.results import provenance
 from osong_benchmarks.tables import markdown_table, write_table
@@ -87,6 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Do what is not done yet; print the table, and write it where asked to."""
+    end_in_order()
     place: Path = (args.out / f"big_campaign_{args.n}").absolute()
     result = place / "result.json"
     if not result.exists():
@@ -99,7 +100,7 @@ def main(args: argparse.Namespace) -> None:
     text = table(json.loads(result.read_text(encoding="utf-8")))
     print(text)
     if args.write:
-        write_table(_DOCUMENT, "big-campaign", text, provenance())
+        write_table(_DOCUMENT, "big_campaign", text, provenance())
 
 
 def _osong(*words: str, cwd: Path) -> None:

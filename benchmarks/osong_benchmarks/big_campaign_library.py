@@ -1,4 +1,4 @@
-"""A library of any size of small molecules with coordinates, made from a few hundred by moving them."""
+"""A library of any size of small molecules with coordinates: a few hundred, moved about."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """``python -m benchmarks faults``: everything that can go wrong is done to real campaigns.
 
-Each is then resumed as a user would, and compared with the run of one process that nobody disturbed,
-byte for byte.
+Each is then resumed as a user would, and compared with the run of one process that nobody
+disturbed, byte for byte.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from osong_benchmarks.faults_bed import Bed, why_no_bed
+from osong_benchmarks.faults_bed import Bed, end_in_order, why_no_bed
 from osong_benchmarks.faults_campaign import TimeOut
 from osong_benchmarks.faults_cases import LOCAL_CASES, Case, Scene, can_mount
 from osong_benchmarks.faults_slurm import SLURM_CASES
@@ -32,8 +32,8 @@ _AT_ONCE: Final = 5
 """So often one campaign is disturbed; more takes another campaign."""
 _DOCUMENT: Final = Path("docs/scaling.md")
 _HEADER: Final = (
-    "fault", "runner", "times", "molecules lost", "doubled", "chunks redone", "of them not under way",
-    "result",
+    "fault", "runner", "times", "molecules lost", "doubled", "chunks redone",
+    "of them not under way", "result",
 )  # fmt: skip
 
 
@@ -52,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Measure what is not measured yet, then print the table, and write it where asked to."""
+    end_in_order()
     chosen = [
         case for case in CASES if not args.only or any(word in case.name for word in args.only)
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -15,11 +16,11 @@ from typing import Any, Final
 from osong_benchmarks.faults_campaign import OSONG, TimeOut
 from osong_workflows.sites import Site
 
-__all__ = ["SCRIPTS", "Bed", "changed_environment", "why_no_bed"]
+__all__ = ["SCRIPTS", "Bed", "changed_environment", "end_in_order", "why_no_bed"]
 
 SCRIPTS: Final = Path(os.environ.get("OSONG_SLURM_TESTBED") or "../shared/slurm-testbed").absolute()
 _NEEDED: Final = ("slurmctld", "slurmd", "munged", "sbatch", "srun", "squeue")
-_SIZE: Final = "-c 4 -m 16000 -g 0 -k 2 -t 10"
+_SIZE: Final = "-c 4 -m 16000 -g 0 -k 5 -t 10"
 
 
 def why_no_bed() -> str:
@@ -113,6 +114,11 @@ class Bed:
         )
         if done.returncode != 0:
             raise TimeOut(f"{name}: {done.stderr.strip()}")
+
+
+def end_in_order() -> None:
+    """Have SIGTERM end this process as Ctrl-C does, so that what it started ends too."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @contextlib.contextmanager

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LOCAL_CASES", "Case", "Done", "Scene", "kill", "random_one", "settle"]
 
+_MPI: Final = "mpi (mpiexec)"
 MPIEXEC: Final = ("mpiexec", "-n", "4")
 N: Final = 300
 _PACE_S: Final = 0.05
@@ -190,8 +191,8 @@ def settle(trial: Trial) -> None:
     trial.note_under_way()
 
 
-def again_and_again(
-    strike: Strike, runner: str, launcher: Sequence[str] = (), *, ends_run: bool,
+def struck(
+    strike: Strike, runner: str, launcher: Sequence[str] = (), *, ends_run: bool = False,
     options: Sequence[str] = (),
 ) -> Callable[[Scene], Done]:  # fmt: skip
     """Return what strikes a run several times, and starts it again where that ended it."""
@@ -444,19 +445,26 @@ def can_mount() -> str:
 
 
 def _kills() -> list[Case]:
-    both, mpi = "local", "mpi (mpiexec)"
-    return [
-        Case("kill -9 of a docking process", both, again_and_again(_kill_docking, "local", ends_run=False)),
-        Case("kill -9 of a docking process", mpi, again_and_again(_kill_docking, "mpi", MPIEXEC, ends_run=False), "mpi"),
-        Case("kill -9 of the pilot", "serial", again_and_again(_kill_process, "serial", ends_run=True)),
-        Case("kill -9 of the pilot", both, again_and_again(_kill_process, "local", ends_run=True)),
-        Case("kill -9 of the whole job", both, again_and_again(_kill_all, "local", ends_run=True)),
-        Case("kill -9 of a worker", mpi, again_and_again(_kill_worker, "mpi", MPIEXEC, ends_run=False), "mpi"),
-        Case("kill -9 of a rank (worker)", mpi, again_and_again(_kill_rank(2), "mpi", MPIEXEC, ends_run=True), "mpi"),
-        Case("kill -9 of the pilot", mpi, again_and_again(_kill_rank(1), "mpi", MPIEXEC, ends_run=True), "mpi"),
-        Case("kill -9 of the scheduler", mpi, again_and_again(_kill_rank(0), "mpi", MPIEXEC, ends_run=True), "mpi"),
-        Case("kill -9 of the whole job", mpi, again_and_again(_kill_all, "mpi", MPIEXEC, ends_run=True), "mpi"),
-    ]  # fmt: skip
+    blows: tuple[tuple[str, Strike, bool], ...] = (
+        ("a docking process", _kill_docking, False),
+        ("a worker", _kill_worker, False),
+        # MPICH's mpiexec ends all ranks when one is lost.
+        ("a rank (worker)", _kill_rank(2), True),
+        ("the pilot", _kill_rank(1), True),
+        ("the scheduler", _kill_rank(0), True),
+        ("the whole job", _kill_all, True),
+    )
+    alone = [
+        Case("kill -9 of a docking process", "local", struck(_kill_docking, "local")),
+        Case("kill -9 of the pilot", "serial", struck(_kill_process, "serial", ends_run=True)),
+        Case("kill -9 of the pilot", "local", struck(_kill_process, "local", ends_run=True)),
+        Case("kill -9 of the whole job", "local", struck(_kill_all, "local", ends_run=True)),
+    ]
+    ranks = [
+        Case(f"kill -9 of {what}", _MPI, struck(blow, "mpi", MPIEXEC, ends_run=ends), "mpi")
+        for what, blow, ends in blows
+    ]
+    return [*alone, *ranks]
 
 
 def _disks() -> list[Case]:
@@ -469,9 +477,7 @@ def _disks() -> list[Case]:
         found.append(Case(f"part of a chunk {words}", "local", _damaged_chunk(damage)))
         found.append(Case(f"part of a shard {words}", "local", _damaged_shard(damage)))
     found.append(Case("disk full (tmpfs)", "local", _full_disk("local"), "mount"))
-    found.append(
-        Case("disk full (tmpfs)", "mpi (mpiexec)", _full_disk("mpi", MPIEXEC), "mount mpi")
-    )
+    found.append(Case("disk full (tmpfs)", _MPI, _full_disk("mpi", MPIEXEC), "mount mpi"))
     return found
 
 
@@ -483,7 +489,7 @@ def _poisons() -> list[Case]:
     found = []
     for word, name in names.items():
         found.append(Case(name, "local", _poisoned(word, "local")))
-        found.append(Case(name, "mpi (mpiexec)", _poisoned(word, "mpi", MPIEXEC), "mpi"))
+        found.append(Case(name, _MPI, _poisoned(word, "mpi", MPIEXEC), "mpi"))
     return found
 
 

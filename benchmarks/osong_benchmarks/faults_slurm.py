@@ -59,6 +59,22 @@ class InSlurm:
         """Return how many pilots ever began."""
         return len(list((self.trial.folder / "pilots").glob("*.json")))
 
+    def wait_for_another(self, n_pilots: int) -> None:
+        """Wait for one more pilot; meanwhile workers of the last may begin what they were given."""
+
+        def has_begun() -> bool:
+            if self.n_pilots() > n_pilots:
+                return True
+            self.trial.note_under_way()
+            return False
+
+        self.trial.wait(has_begun, f"another pilot\n{self.log()}", _LIMIT_S)
+
+    def log(self) -> str:
+        """Return the ends of the jobs' logs."""
+        logs = sorted((self.trial.folder / "logs").glob("slurm*.out"))
+        return "\n".join(log.read_text("utf-8", "replace")[-500:] for log in logs)
+
     def cancel(self) -> None:
         """Take all jobs out of the queue."""
         for submission in read_jobs(self.trial.folder).submissions:
@@ -70,17 +86,29 @@ class InSlurm:
         return not any(s.is_active for s in job_states(read_jobs(self.trial.folder).submissions))
 
 
+_SRUN: Final = "srun"
+_MPI: Final = "mpi (srun)"
+_LOCAL: Final = "local, two jobs"
+_LAUNCH: Final[dict[str, dict[str, Any]]] = {
+    _SRUN: {"launch": "srun", "nodes_per_pilot": 2},
+    _MPI: {"launch": "mpi", "nodes_per_pilot": 2, "mpi": {"ranks_per_node": 2}},
+    _LOCAL: {"launch": "local", "nodes_per_pilot": 1},
+}
+_ENDS: Final[dict[str, Any]] = {"ends_pilot": True}
+_THREE_NODES: Final[dict[str, Any]] = {"nodes": 3, "nodes_per_pilot": 3}
+_LIMITED: Final[dict[str, Any]] = {"time_limit": "1", "warning_s": 15, "most": 2}
+
 Strike = Callable[[Scene, InSlurm], None]
 
 
 def in_slurm(
-    strike: Strike, *, ends_pilot: bool, most: int = 5, nodes: int = 2, **site: Any
+    strike: Strike, *, ends_pilot: bool = False, most: int = 5, nodes: int = 2, **site: Any
 ) -> Callable[[Scene], Done]:
     """Return what submits a campaign, strikes it several times, and waits for its end."""
 
     def run(scene: Scene) -> Done:
         undisturbed, trial, bed = scene.undisturbed(_N), scene.trial(_N, pace_s=_PACE_S), scene.bed
-        profile = bed.site(**({"launch": "srun", "nodes_per_pilot": 2} | site))
+        profile = bed.site(**site)
         with changed_environment(trial.environment):
             submit(trial.folder, profile, nodes)
         it = InSlurm(trial, bed)
@@ -93,7 +121,7 @@ def in_slurm(
                 strike(scene, it)
                 settle(trial)
                 if ends_pilot:
-                    trial.wait(lambda before=before: it.n_pilots() > before, "another pilot")
+                    it.wait_for_another(before)
             trial.hurry()
             note = _end(it)
         finally:
@@ -121,9 +149,14 @@ def _kill_one(is_wanted: Callable[[Any, list[str]], bool]) -> Strike:
     return strike
 
 
-def _kill_job(scene: Scene, it: InSlurm) -> None:
-    """Kill all processes of a job; it is not requeued, and the job that comes after it acts."""
-    it.bed.slurm("scancel", "--full", "--signal=KILL", it.running()[0])
+def _kill_all(scene: Scene, it: InSlurm) -> None:
+    """Kill all processes of a job but Slurm's own; the job that comes after it submits the rest."""
+    kill([process for process, _ in it.trial.processes()])
+
+
+def _cancel(scene: Scene, it: InSlurm) -> None:
+    """End a job as its user would: SIGTERM, and SIGKILL some seconds later."""
+    it.bed.slurm("scancel", it.running()[0])
 
 
 def _requeue(scene: Scene, it: InSlurm) -> None:
@@ -174,33 +207,35 @@ def _await_the_limit(scene: Scene, it: InSlurm) -> None:
 
 
 def _cases() -> list[Case]:
-    srun, mpi, local = "srun", "mpi (srun)", "local, two jobs"
-    ranks = {"launch": "mpi", "mpi": {"ranks_per_node": 2}}
-    alone = {"launch": "local", "nodes_per_pilot": 1}
-    limited = {"time_limit": "1", "warning_s": 15} | alone
-    found = [
-        ("kill -9 of a worker", srun, in_slurm(_kill_one(is_worker), ends_pilot=False)),
-        ("kill -9 of a nanny", srun, in_slurm(_kill_one(is_nanny), ends_pilot=False)),
-        ("kill -9 of the pilot and its scheduler", srun, in_slurm(_kill_one(is_pilot), ends_pilot=True)),
-        ("kill -9 of the whole job", srun, in_slurm(_kill_job, ends_pilot=True, most=3)),
-        ("kill -9 of a worker", mpi, in_slurm(_kill_one(is_worker), ends_pilot=False, **ranks)),
-        ("kill -9 of a rank (worker)", mpi, in_slurm(_kill_one(is_rank(3)), ends_pilot=False, most=1, **ranks)),
-        ("kill -9 of the pilot", mpi, in_slurm(_kill_one(is_rank(1)), ends_pilot=True, **ranks)),
-        ("kill -9 of the scheduler", mpi, in_slurm(_kill_one(is_rank(0)), ends_pilot=True, **ranks)),
-        ("kill -9 of the whole job", mpi, in_slurm(_kill_job, ends_pilot=True, most=3, **ranks)),
-        ("node loses power", srun, in_slurm(_lose_other_node, ends_pilot=False, most=1)),
-        ("pilot's node loses power", srun, in_slurm(_lose_first_node, ends_pilot=True, most=1)),
-        ("node loses power", mpi, in_slurm(_lose_other_node, ends_pilot=False, most=1, nodes=3, **(ranks | {"nodes_per_pilot": 3}))),
-        ("pilot's node loses power", mpi, in_slurm(_lose_first_node, ends_pilot=True, most=1, **ranks)),
-        ("node hangs for longer than the lease", local, in_slurm(_freeze, ends_pilot=False, most=3, **alone)),
-        ("scontrol requeue", srun, in_slurm(_requeue, ends_pilot=True)),
-        ("scontrol requeue", mpi, in_slurm(_requeue, ends_pilot=True, **ranks)),
-        ("preemption", srun, in_slurm(_preempt, ends_pilot=True, partition="preempt")),
-        ("time limit with warning", "local, two jobs", in_slurm(_await_the_limit, ends_pilot=True, most=2, **limited)),
-    ]  # fmt: skip
+    blows: tuple[tuple[str, str, Strike, dict[str, Any]], ...] = (
+        ("kill -9 of a worker", _SRUN, _kill_one(is_worker), {}),
+        ("kill -9 of a nanny", _SRUN, _kill_one(is_nanny), {}),
+        ("kill -9 of the pilot and its scheduler", _SRUN, _kill_one(is_pilot), _ENDS),
+        ("kill -9 of the whole job", _SRUN, _kill_all, _ENDS | {"most": 3}),
+        ("kill -9 of a worker", _MPI, _kill_one(is_worker), {}),
+        ("kill -9 of a rank (worker)", _MPI, _kill_one(is_rank(3)), {"most": 1}),
+        ("kill -9 of the pilot", _MPI, _kill_one(is_rank(1)), _ENDS),
+        ("kill -9 of the scheduler", _MPI, _kill_one(is_rank(0)), _ENDS),
+        ("kill -9 of the whole job", _MPI, _kill_all, _ENDS | {"most": 3}),
+        ("node loses power", _SRUN, _lose_other_node, {"most": 1}),
+        ("pilot's node loses power", _SRUN, _lose_first_node, _ENDS | {"most": 1}),
+        ("node loses power", _MPI, _lose_other_node, _THREE_NODES | {"most": 1}),
+        ("pilot's node loses power", _MPI, _lose_first_node, _ENDS | {"most": 1}),
+        ("node hangs for longer than the lease", _LOCAL, _freeze, {"most": 3}),
+        ("scancel of a job", _SRUN, _cancel, _ENDS | {"most": 3}),
+        ("scontrol requeue", _SRUN, _requeue, _ENDS),
+        ("scontrol requeue", _MPI, _requeue, _ENDS),
+        ("preemption", _SRUN, _preempt, _ENDS | {"partition": "preempt"}),
+        ("time limit with warning", _LOCAL, _await_the_limit, _ENDS | _LIMITED),
+    )
     return [
-        Case(fault, runner, run, "slurm mpi" if "mpi" in runner else "slurm")
-        for fault, runner, run in found
+        Case(
+            fault,
+            runner,
+            in_slurm(strike, **(_LAUNCH[runner] | options)),
+            "slurm mpi" if runner == _MPI else "slurm",
+        )
+        for fault, runner, strike, options in blows
     ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from campaign_helpers import fake_screen, molecules, part_bytes, part_paths, reopen
 from test_disk import flip_a_bit
@@ -101,6 +103,22 @@ def test_packed_file_that_is_swept_before_it_has_its_name(loose, monkeypatch):
     result = run.do(PackShard(0))
     assert (result.redo, result.damaged) == ((), ())
     assert part_bytes(done) == expected
+    assert list(done.folder.rglob("*.tmp")) == []
+
+
+def test_two_pilots_sweep_at_the_same_moment(loose, monkeypatch):
+    done, _, _ = loose
+    place = done.folder / "parts" / "000000"
+    (place / ".000001-late-01234567.tmp").write_bytes(b"half")
+    look = sweeping.names_in
+
+    def look_too_late(folder):
+        names = look(folder)
+        shutil.rmtree(place, ignore_errors=True)
+        return names
+
+    monkeypatch.setattr(sweeping, "names_in", look_too_late)
+    sweeping.sweep_finished(done._folder)
     assert list(done.folder.rglob("*.tmp")) == []
 
 

@@ -8,6 +8,7 @@ import re
 import shutil
 from typing import TYPE_CHECKING, Final
 
+from osong_workflows.folder import names_in
 from osong_workflows.part_names import finished_shards, part_problem, set_aside
 from osong_workflows.pilots import read_pilots
 
@@ -86,7 +87,9 @@ def sweep_finished(folder: CampaignFolder) -> None:
 
 
 def _temporaries(folder: CampaignFolder) -> Iterator[Path]:
-    """Yield what stands under temporary names."""
-    for place in (folder.parts, *folder.parts.glob("[0-9]*[0-9]")):
-        if place.is_dir():
-            yield from (path for path in place.glob(".*.tmp") if path.is_file())
+    """Yield what stands under temporary names; other pilots may be sweeping too."""
+    under_way = (folder.parts / name for name in names_in(folder.parts) if name.isdecimal())
+    for place in (folder.parts, *under_way):
+        for name in names_in(place):
+            if name.startswith(".") and name.endswith(".tmp"):
+                yield place / name
