@@ -343,8 +343,10 @@ def is_docking(process: psutil.Process, words: list[str]) -> bool:
 
 
 def is_worker(process: psutil.Process, words: list[str]) -> bool:
-    """Whether this is a Dask worker, which its nanny started."""
-    return any("spawn_main" in word for word in words)
+    """Whether this is a Dask worker, which its nanny started, and one that has begun to dock."""
+    if not any("spawn_main" in word for word in words):
+        return False
+    return any("osong_workflows.child" in child.cmdline() for child in process.children())
 
 
 def is_nanny(process: psutil.Process, words: list[str]) -> bool:
