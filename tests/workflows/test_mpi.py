@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 import slurm_bed
+from campaign_helpers import fake_screen, molecules, part_bytes, part_paths, reopen
 from cluster_processes import PILOT, Cluster, cluster_in
 from osong_fake_tasks import calls
 
@@ -60,6 +61,27 @@ def test_ranks_do_all_tasks_and_part_in_peace(cluster: Cluster) -> None:
     assert not heard["losses"]
     assert [2, 2] in heard["counts"]
     assert (cluster.folder / "tls").stat().st_mode & 0o777 == 0o700
+
+
+@needs_mpi
+def test_a_campaign_is_the_same_whoever_ran_it(cluster: Cluster, tmp_path: Path) -> None:
+    library = [*molecules(24), ("SEGFAULT_C", "deadly"), ("FAIL_C", "bad")]
+    alone = fake_screen(library, tmp_path / "alone", chunk_size=4)
+    shutil.copytree(alone.folder, cluster.folder, dirs_exist_ok=True)
+    for part in part_paths(reopen(cluster.folder)):
+        part.unlink()
+    program = str(Path(__file__).parent / "osong_with_fake_docker.py")
+    cluster.start(
+        *(MPIEXEC, "-n", "4", sys.executable, program),
+        *("resume", str(cluster.folder), "--runner", "mpi", "--quiet"),
+        OSONG_FAKE_PAUSE="0.1",
+    )
+    cluster.until(lambda: len(cluster.workers()) == 2, "two workers")
+    cluster.until(lambda: part_paths(reopen(cluster.folder)), "a chunk is finished")
+    cluster.workers()[0].kill()
+    code, _, err = cluster.end()
+    assert code == 0, err
+    assert part_bytes(reopen(cluster.folder)) == part_bytes(alone)
 
 
 @needs_mpi
@@ -168,7 +190,7 @@ def start_in_slurm(cluster: Cluster, bed: slurm_bed.SlurmBed, function: str, n: 
     cluster.start(
         *(srun, *flags.split(), *program),
         SLURM_CONF=str(bed.config),
-        # Now and then, UCX of MPICH 5.0 sends Slurm 22.05 addresses that it cannot read.
+        # On a busy machine, Slurm 22.05 now and then cannot read the addresses of UCX.
         MPIR_CVAR_CH4_NETMOD="ofi",
     )
 

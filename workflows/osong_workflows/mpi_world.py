@@ -7,16 +7,34 @@ import importlib.util
 import os
 import sys
 import threading
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from osong.errors import CampaignError, MissingExtraError, OsongError
 from osong_workflows.shared_memory import sweep_shared_memory
+from osong_workflows.tls import TLS_FOLDER, check_certificates, ensure_certificates
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["START_LIMIT_S", "fault_of_launch", "finalize", "time_limit", "world"]
+    from osong_workflows.tls import Certificates
 
+__all__ = [
+    "PILOT",
+    "SCHEDULER",
+    "START_LIMIT_S",
+    "agreed_certificates",
+    "fault_of_launch",
+    "finalize",
+    "time_limit",
+    "world",
+]
+
+SCHEDULER: Final = 0
+"""The rank that is Dask's scheduler."""
+PILOT: Final = 1
+"""The rank that is the pilot, and speaks for all."""
 _LAUNCHED: Final = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
 """Where launchers say how many ranks they started, the innermost first."""
 _RANK: Final = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
@@ -24,6 +42,8 @@ _FEWEST: Final = 3
 START_LIMIT_S: Final = 600.0
 """A rank that does not come up within this leaves the others waiting, without a word from MPI."""
 _FINALIZE_S: Final = 30.0
+_VISIBLE_S: Final = 30.0
+"""How long a parallel file system may take to show new certificates to other nodes."""
 
 
 def world() -> Any:
@@ -86,6 +106,53 @@ def fault_of_launch(n_ranks: int, environment: Mapping[str, str]) -> str:
             "FOLDER --runner mpi"
         )
     return ""
+
+
+def agreed_certificates(comm: Any, folder: Path) -> Certificates:
+    """Return the certificates: one rank makes them, and all find them in order.
+
+    Raises
+    ------
+    CampaignError
+        Some rank cannot use them; raised in one rank, the others end in silence.
+    """
+    rank = comm.Get_rank()
+    certificates = None
+    error = ""
+    if rank == SCHEDULER:
+        certificates, error = _tried(_make_certificates, folder)
+    error = comm.bcast(error, root=SCHEDULER)
+    if certificates is None and not error:
+        certificates, error = _tried(_see_certificates, folder)
+    errors = [each for each in comm.allgather(error) if each]
+    if errors or certificates is None:
+        finalize(1)
+        if rank == PILOT:
+            raise CampaignError(errors[0])
+        sys.exit(1)
+    return certificates
+
+
+def _tried(get: Callable[[Path], Certificates], folder: Path) -> tuple[Certificates | None, str]:
+    """Return certificates or what is wrong with them: all ranks must hear of it."""
+    try:
+        return get(folder), ""
+    except OsongError as error:
+        return None, str(error)
+
+
+def _make_certificates(folder: Path) -> Certificates:
+    if not (folder / "campaign.toml").exists():
+        raise CampaignError(f"{folder}: is no campaign folder; osong screen makes one")
+    return ensure_certificates(folder)
+
+
+def _see_certificates(folder: Path) -> Certificates:
+    """Wait until a parallel file system shows what another node has made."""
+    deadline = time.monotonic() + _VISIBLE_S
+    while not os.path.lexists(folder / TLS_FOLDER) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return check_certificates(folder)
 
 
 @contextlib.contextmanager

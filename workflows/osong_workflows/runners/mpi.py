@@ -23,7 +23,7 @@ import dask
 from distributed import Client
 from distributed.diagnostics.plugin import SchedulerPlugin
 
-from osong.errors import CampaignError, OsongError
+from osong.errors import CampaignError
 from osong_workflows.allocation import cores_here, node_name, tasks_here
 from osong_workflows.dask_cluster import (
     LOOPBACK,
@@ -34,9 +34,16 @@ from osong_workflows.dask_cluster import (
     quiet_dask,
     usual_interface,
 )
-from osong_workflows.mpi_world import START_LIMIT_S, finalize, time_limit, world
+from osong_workflows.mpi_world import (
+    PILOT,
+    START_LIMIT_S,
+    agreed_certificates,
+    finalize,
+    time_limit,
+    world,
+)
 from osong_workflows.runners.remote import USUAL_PATIENCE, Patience, RemoteTasks
-from osong_workflows.tls import TLS_FOLDER, check_certificates, ensure_certificates, security
+from osong_workflows.tls import security
 from osong_workflows.worker_process import (
     CONNECTION_LOST,
     WorkerSettings,
@@ -59,8 +66,6 @@ if TYPE_CHECKING:
 
 __all__ = ["MpiRole", "MpiRunner", "dask_setup", "take_mpi_role"]
 
-_SCHEDULER: Final = 0
-_PILOT: Final = 1
 _FIRST_WORKER: Final = 2
 _PILOT_CLIENT: Final = "osong-pilot"
 _NO_PILOT_S: Final = 30.0
@@ -71,8 +76,6 @@ _RESTART_S: Final = 8.0
 """So long it waits for those that had come up: a nanny needs some seconds to start a worker."""
 _AFTER_PILOT_S: Final = 10.0
 """So long the other ranks wait for the pilot to end, when MPI cannot be ended in order."""
-_VISIBLE_S: Final = 30.0
-"""How long a parallel file system may take to show new certificates to other nodes."""
 
 
 class MpiRole:
@@ -232,11 +235,11 @@ def take_mpi_role(
     """
     comm = world()
     with time_limit("the ranks of MPI did not find each other") as arrived:
-        certificates = _agreed_certificates(comm, folder.absolute())
+        certificates = agreed_certificates(comm, folder.absolute())
         settings = _share(comm, n_threads, scratch)
         dask.config.set(dask_settings(certificates) | {"distributed.scheduler.preload": [__name__]})
         start = _Start(comm, arrived, interface)
-        if comm.Get_rank() != _PILOT:
+        if comm.Get_rank() != PILOT:
             _play(start, settings, certificates)
         start.run()
     address = dask.config.get("scheduler-address")
@@ -351,53 +354,6 @@ def _play(start: _Start, settings: WorkerSettings, certificates: Certificates) -
     # Some launchers end everybody when, after a loss, another rank leaves: the pilot goes first.
     time.sleep(_AFTER_PILOT_S)
     os._exit(code)
-
-
-def _agreed_certificates(comm: Any, folder: Path) -> Certificates:
-    """Return the certificates: the first rank makes them, and all find them in order.
-
-    Raises
-    ------
-    CampaignError
-        Some rank cannot use them; raised in the pilot, the others end.
-    """
-    rank = comm.Get_rank()
-    certificates = None
-    error = ""
-    if rank == _SCHEDULER:
-        certificates, error = _tried(_make_certificates, folder)
-    error = comm.bcast(error, root=_SCHEDULER)
-    if certificates is None and not error:
-        certificates, error = _tried(_see_certificates, folder)
-    errors = [each for each in comm.allgather(error) if each]
-    if errors or certificates is None:
-        finalize(1)
-        if rank == _PILOT:
-            raise CampaignError(errors[0])
-        sys.exit(1)
-    return certificates
-
-
-def _tried(get: Callable[[Path], Certificates], folder: Path) -> tuple[Certificates | None, str]:
-    """Return certificates or what is wrong with them: all ranks must hear of it."""
-    try:
-        return get(folder), ""
-    except OsongError as error:
-        return None, str(error)
-
-
-def _make_certificates(folder: Path) -> Certificates:
-    if not (folder / "campaign.toml").exists():
-        raise CampaignError(f"{folder}: is no campaign folder; osong screen makes one")
-    return ensure_certificates(folder)
-
-
-def _see_certificates(folder: Path) -> Certificates:
-    """Wait until a parallel file system shows what another node has made."""
-    deadline = time.monotonic() + _VISIBLE_S
-    while not os.path.lexists(folder / TLS_FOLDER) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    return check_certificates(folder)
 
 
 def _share(comm: Any, n_threads: int | None, scratch: str) -> WorkerSettings:

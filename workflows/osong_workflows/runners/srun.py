@@ -138,6 +138,7 @@ class SrunRunner:
                 patience=self._patience,
                 logs=str(workers.log),
                 why_none=workers.why_none,
+                n_expected=_n_nodes(os.environ),
             ).run()
 
     @contextlib.contextmanager
@@ -238,13 +239,19 @@ def srun_command(environment: Mapping[str, str], flags: Sequence[str] = ()) -> l
     sbatch; tasks that sbatch was asked for are not ours.
     """
     command = ["srun", *_FLAGS]
-    n_nodes = environment.get("SLURM_JOB_NUM_NODES", "")
-    if n_nodes.isdigit():
+    n_nodes = _n_nodes(environment)
+    if n_nodes is not None:
         command += [f"--nodes={n_nodes}", f"--ntasks={n_nodes}"]
     cores = [int(n) for n in _CPUS.findall(environment.get("SLURM_JOB_CPUS_PER_NODE", ""))]
     if cores:
         command.append(f"--cpus-per-task={min(cores)}")
     return [*command, *flags]
+
+
+def _n_nodes(environment: Mapping[str, str]) -> int | None:
+    """Return the number of nodes of this job, None if Slurm does not say."""
+    n_nodes = environment.get("SLURM_JOB_NUM_NODES", "")
+    return int(n_nodes) if n_nodes.isdigit() else None
 
 
 def _another_node() -> str:
