@@ -124,6 +124,12 @@ def build_crashing(target_path: str, settings: object):
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
+def build_killed_once(target_path: str, settings: object):
+    """Dies as it starts, once, as when a batch system or the kernel picks it."""
+    _crash_once(None)
+    return build(target_path, settings)
+
+
 def fake_molecule(data: str, n_poses: int) -> DockedMolecule:
     """Water at a place and with an energy that the text's hash gives."""
     seed = int.from_bytes(blake2b(data.encode(), digest_size=8).digest())

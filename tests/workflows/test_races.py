@@ -148,3 +148,11 @@ def test_failure_that_is_nobodys_doing_is_told(loose, monkeypatch):
     with pytest.raises(OSError, match="input/output"):
         run.do(PackShard(0))
     assert len(reopen(done).status().failures) == 0
+
+
+@pytest.mark.parametrize("runner", ["serial", "local"])
+def test_docking_process_killed_as_it_starts_is_started_again(tmp_path, calls, runner):
+    docker = "osong_fake_docker:build_killed_once"
+    campaign = fake_screen(molecules(N), tmp_path / "run", docker=docker, runner=runner, **SIZES)
+    assert calls.with_name("calls.txt.crashed").exists()
+    assert campaign.status().n_ok == N

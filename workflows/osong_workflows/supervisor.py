@@ -159,8 +159,7 @@ class Supervisor(Generic[Done]):
         self._check_stop()
         if self._process is None:
             with self._gate.passing():
-                self._check_stop()
-                self._start()
+                self._start_or_give_up()
 
     def close(self) -> None:
         """End the docking process, however busy it is."""
@@ -198,6 +197,21 @@ class Supervisor(Generic[Done]):
         outcome: Done | FailedMolecule = answer
         return outcome
 
+    def _start_or_give_up(self) -> None:
+        """Start the process; one that is killed meanwhile may have been killed by accident."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            self._check_stop()
+            try:
+                self._start()
+            except _Died as death:
+                if death.may_be_chance and attempt < _ATTEMPTS:
+                    continue
+                raise CampaignError(
+                    f"a {self._job.work} process cannot start: {death.outcome.reason}; "
+                    "run: osong doctor"
+                ) from death
+            return
+
     def _start(self) -> None:
         """Start a docking process and wait until it can dock."""
         ours, theirs = Pipe()
@@ -212,10 +226,7 @@ class Supervisor(Generic[Done]):
         except (OSError, _Died) as error:
             death = error if isinstance(error, _Died) else self._post_mortem()
             self.close()
-            raise CampaignError(
-                f"a {self._job.work} process cannot start: {death.outcome.reason}; "
-                "run: osong doctor"
-            ) from error
+            raise death from error
         if answer != READY:
             self.close()
             raise answer
