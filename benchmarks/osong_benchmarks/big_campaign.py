@@ -38,6 +38,8 @@ __all__ = ["add_arguments", "main"]
 _DOCUMENT: Final = Path("docs/scaling.md")
 _IMMUTABLE: Final = ("campaign.toml", "target.osong", "plan.json", "input")
 _LIMIT_S: Final = 3600.0
+_END_S: Final = 240.0
+"""The jobs of a finished campaign end within this."""
 _CAMPAIGN: Final = """\
 library = "poses.sdf"
 
@@ -201,10 +203,11 @@ def _in_slurm(place: Path, folder: Path, args: argparse.Namespace) -> Counter[st
         deadline = time.monotonic() + _LIMIT_S
         try:
             while not (folder / "hits.sdf").exists() or _active(folder):
-                if Campaign(folder).status().is_finished:
+                if disturber.is_alive() and Campaign(folder).status().is_finished:
                     disturber.stop()
+                    deadline = time.monotonic() + _END_S
                 if time.monotonic() > deadline:
-                    raise TimeOut(f"not finished after {_LIMIT_S:g} s")
+                    raise TimeOut(f"not over in time: {bed.slurm('squeue')}")
                 time.sleep(2)
         finally:
             disturber.stop()

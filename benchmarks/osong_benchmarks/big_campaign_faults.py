@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Disturber"]
 
-_DOWN_S: Final = 12.0
-"""How long a node without power stays so: longer than Slurm takes to give it up."""
+_DOWN_S: Final = 90.0
+"""So long a node without power stays so at most; it comes back when Slurm has given it up."""
 _WEIGHTS: Final = {
     "docking process killed": 5,
     "worker killed": 5,
@@ -135,7 +135,12 @@ class Disturber(threading.Thread):
         job = self._rng.choice(jobs)
         names = self._bed.slurm("squeue", "--noheader", f"--jobs={job}", "--format=%N").strip()
         nodes = self._bed.slurm("scontrol", "show", "hostnames", names).split()
-        self._bed.lose(self._rng.choice(nodes))
-        self._over.wait(_DOWN_S)
+        node = self._rng.choice(nodes)
+        self._bed.lose(node)
+        deadline = time.monotonic() + _DOWN_S
+        while time.monotonic() < deadline and not self._over.wait(1.0):
+            # One that comes back sooner, without having booted, leaves Slurm waiting for its tasks.
+            if "down" in self._bed.slurm("sinfo", "--noheader", f"--nodes={node}", "--format=%T"):
+                break
         self._bed.mend()
         return True
