@@ -8,8 +8,12 @@ import pytest
 from campaign_helpers import fake_screen, molecules, part_bytes, part_paths, reopen
 from test_disk import flip_a_bit
 
+from osong.errors import CampaignError
 from osong_workflows import packing, sweeping
+from osong_workflows.events import Publisher
+from osong_workflows.feed import Feed
 from osong_workflows.part_names import set_aside
+from osong_workflows.pilots import PilotWatch, new_pilot
 from osong_workflows.run import Run
 from osong_workflows.tasks import DockChunk, PackShard, WorkOrder
 
@@ -148,6 +152,22 @@ def test_failure_that_is_nobodys_doing_is_told(loose, monkeypatch):
     with pytest.raises(OSError, match="input/output"):
         run.do(PackShard(0))
     assert len(reopen(done).status().failures) == 0
+
+
+def test_shard_whose_packing_loses_its_worker_for_ever_ends_the_run(loose):
+    done, _, _ = loose
+    me = new_pilot("srun")
+    me.write(done._folder)
+    feed = Feed(
+        done._folder, done.plan, me, PilotWatch(done._folder, me), Publisher(), is_live=False
+    )
+    for _ in range(5):
+        assert feed.take(wait=False) == PackShard(0)
+        feed.lost(PackShard(0), "KilledWorker")
+    assert feed.take(wait=False) == PackShard(0)
+    with pytest.raises(CampaignError, match="shard 0 lost its worker 6 times"):
+        feed.lost(PackShard(0), "KilledWorker")
+    feed.close()
 
 
 @pytest.mark.parametrize("runner", ["serial", "local"])

@@ -41,7 +41,8 @@ _POLL_S: Final = 2.0
 """Between two looks at the claims of others while there is nothing to do; grows to the next."""
 _SLOW_POLL_S: Final = 15.0
 _MAX_LOST: Final = 6
-"""A chunk whose worker dies so often, with care included, is not a matter of one molecule."""
+"""A chunk whose worker dies so often, with care included, is not a matter of one molecule; nor is a
+shard that cannot be packed."""
 
 
 @dataclass
@@ -94,7 +95,7 @@ class Feed:
         self._held: dict[int, _Held] = {}
         self._ready: deque[Task] = deque()
         self._under_way: set[Task] = set()
-        self._n_lost: Counter[int] = Counter()
+        self._n_lost: Counter[str] = Counter()
         self._finished: set[int] = set()
         self._own: set[int] | None = None
         self._n_elsewhere = 0
@@ -161,17 +162,17 @@ class Feed:
             It did so too often.
         """
         self._under_way.discard(task)
-        if isinstance(task, PackShard):
-            self._ready.append(task)
-            return
-        self._n_lost[task.chunk] += 1
-        self._publisher(TaskLost(task.chunk, reason))
-        if self._n_lost[task.chunk] >= _MAX_LOST:
+        what = f"shard {task.shard}" if isinstance(task, PackShard) else f"chunk {task.chunk}"
+        self._n_lost[what] += 1
+        if isinstance(task, DockChunk):
+            self._publisher(TaskLost(task.chunk, reason))
+        if self._n_lost[what] >= _MAX_LOST:
             raise CampaignError(
-                f"{self._folder.path}: chunk {task.chunk} lost its worker {_MAX_LOST} times "
+                f"{self._folder.path}: {what} lost its worker {_MAX_LOST} times "
                 f"({reason}); see {self._folder.logs}, then run osong doctor on the nodes"
             )
-        self._ready.append(DockChunk(task.chunk, with_care=True))
+        again = task if isinstance(task, PackShard) else DockChunk(task.chunk, with_care=True)
+        self._ready.append(again)
 
     def rejected(self, host: str, reason: str) -> None:
         """Hear of a worker that was sent away because it could not work."""
