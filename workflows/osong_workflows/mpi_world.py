@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import signal
 import sys
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from osong.errors import CampaignError, MissingExtraError, OsongError
+from osong.errors import CampaignError, InputError, MissingExtraError, OsongError
+from osong_workflows.file_campaigns import campaign_folders
+from osong_workflows.folder import CampaignFolder
+from osong_workflows.settings import read_settings
 from osong_workflows.shared_memory import sweep_shared_memory
 from osong_workflows.tls import TLS_FOLDER, check_certificates, ensure_certificates
 
@@ -27,6 +31,8 @@ __all__ = [
     "agreed_certificates",
     "fault_of_launch",
     "finalize",
+    "folder_of_ranks",
+    "one_rank_speaks",
     "time_limit",
     "world",
 ]
@@ -42,6 +48,8 @@ _FEWEST: Final = 3
 START_LIMIT_S: Final = 600.0
 """A rank that does not come up within this leaves the others waiting, without a word from MPI."""
 _FINALIZE_S: Final = 30.0
+_SILENCE_S: Final = 3.0
+"""So long ranks that say nothing outlive what they would say: launchers end all ranks when one ends."""
 _VISIBLE_S: Final = 30.0
 """How long a parallel file system may take to show new certificates to other nodes."""
 
@@ -65,17 +73,61 @@ def world() -> Any:
     sweep_shared_memory()
     # At the end of Python, MPI_Finalize would wait for lost ranks, for ever.
     mpi4py.rc.finalize = False
+    # MPI_Init waits for lost ranks too, busily and with Python's lock in its hand: only the kernel
+    # can end it. Slurm 22.05's pmi2 on a busy node has been seen to garble what a rank says; that
+    # rank aborts.
+    signal.alarm(int(START_LIMIT_S))
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         raise CampaignError(
             f"MPI cannot be loaded ({error}): load your site's MPI, or pip install mpich"
         ) from error
+    finally:
+        signal.alarm(0)
     fault = fault_of_launch(MPI.COMM_WORLD.Get_size(), os.environ)
     if fault:
         finalize(1)
         _one_says(CampaignError(fault))
     return MPI.COMM_WORLD
+
+
+def folder_of_ranks(path: Path) -> Path:
+    """Return the one campaign folder that all ranks are to work at; none of them makes it.
+
+    Raises
+    ------
+    InputError
+        There are several, or it is not there yet.
+    CampaignError
+        There is no campaign, or its folder cannot be used.
+    """
+    path = path.expanduser()
+    try:
+        folders = campaign_folders(path)
+    except CampaignError as error:
+        if not path.exists():
+            raise
+        raise InputError(
+            f"{error}; the ranks of MPI begin no campaign: osong submit FILE does, and so does "
+            "osong resume FILE on one node (Ctrl-C once it docks)"
+        ) from error
+    if len(folders) > 1:
+        raise InputError(
+            f"{path}: is {len(folders)} campaigns, and the ranks of MPI work at one: give its "
+            f"folder, such as {folders[0]}"
+        )
+    read_settings(CampaignFolder.at(folders[0]).settings)
+    return folders[0]
+
+
+@contextlib.contextmanager
+def one_rank_speaks() -> Iterator[None]:
+    """Have what is wrong with a command said once, though each rank finds it on its own."""
+    try:
+        yield
+    except OsongError as error:
+        _one_says(error)
 
 
 def _one_says(error: OsongError) -> NoReturn:
@@ -85,6 +137,7 @@ def _one_says(error: OsongError) -> NoReturn:
     """
     for name in _RANK:
         if os.environ.get(name, "0") != "0":
+            time.sleep(_SILENCE_S)
             sys.exit(1)
     raise error
 

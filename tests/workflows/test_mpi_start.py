@@ -1,0 +1,59 @@
+"""MPI that never comes up: a rank that is lost in MPI_Init leaves the others there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytest.importorskip("mpi4py")
+pytest.importorskip("dask_mpi")
+
+MPI4PY = "class rc:\n    finalize = None\n"
+HANGING = "import ctypes\nctypes.PyDLL(None).sleep(600)\n"
+"""Waits as MPI_Init does: below Python, whose lock it holds."""
+BROKEN = "raise RuntimeError('no MPI library')\n"
+SCRIPT = """\
+import signal
+from osong_workflows import mpi_world
+mpi_world.START_LIMIT_S = 1
+try:
+    mpi_world.world()
+finally:
+    assert signal.alarm(0) == 0
+"""
+
+
+def start(place, mpi: str) -> subprocess.CompletedProcess[str]:
+    """Call `world` with a stand-in for mpi4py."""
+    package = place / "mpi4py"
+    package.mkdir()
+    (package / "__init__.py").write_text(MPI4PY)
+    (package / "MPI.py").write_text(mpi)
+    path = os.pathsep.join([str(place), *filter(None, sys.path)])
+    return subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_rank_that_waits_in_vain_is_ended(tmp_path):
+    begin = time.monotonic()
+    done = start(tmp_path, HANGING)
+    assert done.returncode == -signal.SIGALRM, done.stderr
+    assert time.monotonic() - begin < 50
+
+
+def test_alarm_does_not_outlive_the_start(tmp_path):
+    done = start(tmp_path, BROKEN)
+    assert done.returncode == 1
+    assert "MPI cannot be loaded (no MPI library)" in done.stderr
+    assert "AssertionError" not in done.stderr
