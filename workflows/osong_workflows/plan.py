@@ -5,6 +5,7 @@ A plan is of one size, however many molecules there are: chunks and shards are c
 
 from __future__ import annotations
 
+import functools
 import math
 import shutil
 from dataclasses import dataclass
@@ -181,12 +182,8 @@ class Plan(BaseModel):
     def shard(self, index: int) -> Shard:
         """Return a shard by its index."""
         _check_index("shard", index, self.n_shards)
-        first = index * self.shard_chunks
-        n_chunks = min(self.shard_chunks, self.n_chunks - first)
-        start = first * self.chunk_size
-        n_records = min(self.shard_records, self.n_records - start)
-        # A shard of one chunk is that chunk: its part needs no packing, and has its key.
-        return Shard(index, first, n_chunks, start, n_records, self._key("chunk", start, n_records))
+        sizes = (self.n_records, self.chunk_size, self.shard_chunks)
+        return _shard(index, sizes, self.settings_digest, self.library_digest)
 
     def shard_of(self, chunk: int) -> int:
         """Return the index of the shard of a chunk."""
@@ -197,8 +194,25 @@ class Plan(BaseModel):
         return (self.chunk(index) for index in range(self.n_chunks))
 
     def _key(self, kind: str, start: int, n_records: int) -> str:
-        fields = (kind, self.settings_digest, self.library_digest, start, n_records)
-        return blake2b(repr(fields).encode(), digest_size=16, person=b"osong-plan-2").hexdigest()
+        return _key(kind, self.settings_digest, self.library_digest, start, n_records)
+
+
+# Every look at parts/ asks for all shards that are finished, thousands of them.
+@functools.lru_cache(maxsize=16_384)
+def _shard(index: int, sizes: tuple[int, int, int], settings: str, library: str) -> Shard:
+    """Return a shard of a plan of these sizes: records, records in a chunk, chunks in a shard."""
+    all_records, chunk_size, shard_chunks = sizes
+    first = index * shard_chunks
+    start = first * chunk_size
+    n_records = min(chunk_size * shard_chunks, all_records - start)
+    # A shard of one chunk is that chunk: its part needs no packing, and has its key.
+    key = _key("chunk", settings, library, start, n_records)
+    return Shard(index, first, math.ceil(n_records / chunk_size), start, n_records, key)
+
+
+def _key(kind: str, settings: str, library: str, start: int, n_records: int) -> str:
+    fields = (kind, settings, library, start, n_records)
+    return blake2b(repr(fields).encode(), digest_size=16, person=b"osong-plan-2").hexdigest()
 
 
 def _check_index(kind: str, index: int, stop: int) -> None:
