@@ -63,6 +63,7 @@ def test_ranks_do_all_tasks_and_part_in_peace(cluster: Cluster) -> None:
     assert (cluster.folder / "tls").stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.slow
 @needs_mpi
 def test_a_campaign_is_the_same_whoever_ran_it(cluster: Cluster, tmp_path: Path) -> None:
     library = [*molecules(24), ("SEGFAULT_C", "deadly"), ("FAIL_C", "bad")]

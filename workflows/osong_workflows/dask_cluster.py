@@ -26,7 +26,7 @@ from tornado.routing import PathMatches, Rule, RuleRouter
 
 from osong.errors import CampaignError, InputError, MissingExtraError
 from osong_workflows.folder import write_atomically
-from osong_workflows.tls import security
+from osong_workflows.tls import private_folder, security
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,9 +53,11 @@ __all__ = [
 PROTOCOL: Final = "tls://"
 LOOPBACK: Final = "127.0.0.1:0"
 """Any free port, and none that another machine can reach."""
-DEATH_TIMEOUT_S: Final = 120
+DEATH_TIMEOUT_S: Final = 300
 """A worker that has not come up and found its scheduler by then ends itself; imports from a busy
 parallel file system take a while. A worker that had found it ends when the connection does."""
+_VISIBLE_S: Final = 60.0
+"""How long a parallel file system may take to show a new file to other nodes."""
 _PROBE_S: Final = 5.0
 _RUN_FOLDER: Final = "run"
 _NO_PAGES: Final[tuple[str, ...]] = ()
@@ -186,9 +188,14 @@ class SchedulerFile:
 
     @classmethod
     def of_pilot(cls, folder: Path, pilot: str) -> SchedulerFile:
-        """Return the file of a pilot; its folder is there then."""
-        run = folder / _RUN_FOLDER
-        run.mkdir(mode=0o700, exist_ok=True)
+        """Return the file of a pilot; its folder is there then.
+
+        Raises
+        ------
+        CampaignError
+            Others may look into the folder, or it cannot be made.
+        """
+        run = private_folder(folder / _RUN_FOLDER)
         return cls(run / f"scheduler-{pilot}.json")
 
     @property
@@ -205,7 +212,7 @@ class SchedulerFile:
         finally:
             self.path.unlink(missing_ok=True)
 
-    def read(self, wait_s: float = DEATH_TIMEOUT_S) -> str:
+    def read(self, wait_s: float = _VISIBLE_S) -> str:
         """Return the scheduler's address; wait for a file that is not there yet.
 
         Raises
