@@ -64,13 +64,70 @@ def test_damaged_part_is_set_aside_and_done_again(tmp_path, calls, damage):
     assert reopen(campaign).status().is_finished
 
 
+@pytest.mark.parametrize("sizes", [{"chunk_size": 5}, {"chunk_size": 5, "shard_chunks": 2}])
+def test_parts_of_another_campaign_are_refused_and_left(tmp_path, calls, sizes):
+    campaign = fake_screen(molecules(20), tmp_path / "run", **sizes)
+    other = fake_screen(molecules(20), tmp_path / "other", seed=1, **sizes)
+    for part in part_paths(other):
+        shutil.copy(part, campaign.folder / "parts")
+    part_paths(campaign)[0].with_name("000000").mkdir()
+    shutil.copy(part_paths(other)[0], campaign.folder / "parts" / "000000")
+    calls.unlink()
+    before = sorted(campaign.folder.rglob("*"))
+    n_foreign = len(part_paths(other)) + 1
+    status = reopen(campaign).status()
+    assert (status.n_ok, status.n_foreign, status.is_finished) == (20, n_foreign, True)
+    assert f"{n_foreign} parts of another campaign lie in {campaign.folder}" in str(status)
+    for verify in (False, True):
+        with pytest.raises(CampaignError, match=f"{n_foreign - 1} more: a part of another") as told:
+            reopen(campaign).resume(runner="serial", verify=verify)
+        assert "\n" not in str(told.value)
+    assert sorted(campaign.folder.rglob("*")) == before
+    assert not calls.exists()
+
+
+def test_another_campaigns_part_under_our_name_is_done_again(tmp_path, calls):
+    campaign = fake_screen(molecules(20), tmp_path / "run", chunk_size=5)
+    other = fake_screen(molecules(20), tmp_path / "other", chunk_size=5, seed=1)
+    before = part_bytes(campaign)
+    ours, theirs = part_paths(campaign)[1], part_paths(other)[1]
+    ours.unlink()
+    shutil.copy(theirs, ours.with_name(ours.name[:24] + theirs.name[24:]))
+    calls.unlink()
+    events: list = []
+    reopen(campaign).resume(runner="serial", subscribers=[events.append])
+    (told,) = [event for event in events if isinstance(event, PartSetAside)]
+    assert "of another campaign" in told.reason
+    assert part_bytes(campaign) == before
+    assert sorted(read_calls(calls)) == [5, 6, 7, 8, 9]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_scratch_that_cannot_be_made(tmp_path):
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    check_scratch(tmp_path, locked / "s")
+
+
+def test_scratch_below_a_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    check_scratch(tmp_path, tmp_path / "file" / "s")
+
+
+def check_scratch(tmp_path: Path, scratch: Path) -> None:
+    campaign = fake_screen(molecules(4), tmp_path / "run")
+    part_paths(campaign)[0].unlink()
+    with pytest.raises(ResourceError, match=rf"\(--scratch {scratch}\) cannot be made on"):
+        reopen(campaign).resume(runner="serial", scratch=str(scratch))
+
+
 def test_unreadable_part_shows_in_the_status(tmp_path):
     campaign = fake_screen(molecules(20), tmp_path / "run", chunk_size=5)
     truncate(part_paths(campaign)[1])
     status = campaign.status()
     assert (status.n_ok, status.n_damaged, status.is_finished) == (15, 1, False)
     assert "1 damaged" in str(status)
-    with pytest.raises(CampaignError, match="osong resume"):
+    with pytest.raises(CampaignError, match=f"osong resume {campaign.folder} --verify"):
         campaign.ledger()
 
 

@@ -183,12 +183,14 @@ def test_unfinished_campaign_shows_what_it_has(campaign, tmp_path):
     assert some.ledger()["index"].to_pylist() == [0, 1, 2, 3, 8, 9, 10, 11]
     assert len(some.top(None)) == 8
     assert "4 left, continue with: osong resume" in str(some.status())
-    with pytest.raises(InputError, match="not docked yet"):
+    with pytest.raises(InputError, match=f"not docked yet; run: osong resume {some.folder}"):
         some.poses(5)
     for part in part_paths(some):
         part.unlink()
     assert len(some.ledger()) == len(some.top()) == 0
-    with pytest.raises(CampaignError, match="nothing is docked yet"):
+    with pytest.raises(
+        CampaignError, match=f"nothing is docked yet; run: osong resume {some.folder}"
+    ):
         some.duckdb()
 
 

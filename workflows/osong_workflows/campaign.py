@@ -231,7 +231,9 @@ class Campaign:
         index = self._find(molecule)
         part = self._results().locate(index)
         if part is None:
-            raise InputError(f"molecule {molecule!r} is not docked yet; run: osong resume")
+            raise InputError(
+                f"molecule {molecule!r} is not docked yet; run: osong resume {self.folder}"
+            )
         (row,) = pose_rows(part, [index])
         if row["status"] != "ok":
             raise InputError(f"molecule {molecule!r} has no pose: {row['stage']}: {row['reason']}")
@@ -284,7 +286,9 @@ class Campaign:
             raise MissingExtraError("duckdb", extra="duckdb", purpose="duckdb") from error
         parts = [str(part) for part in self._results().paths]
         if not parts:
-            raise CampaignError(f"{self.folder}: nothing is docked yet; run: osong resume")
+            raise CampaignError(
+                f"{self.folder}: nothing is docked yet; run: osong resume {self.folder}"
+            )
         return duckdb.connect().read_parquet(parts, hive_partitioning=False)
 
     def __repr__(self) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from osong.errors import CampaignError, CampaignStoppedError
 from osong_workflows.events import CampaignFinished, CampaignStarted, PartSetAside
-from osong_workflows.part_names import finished_shards
+from osong_workflows.part_names import finished_shards, foreign_parts
 from osong_workflows.pilot import fly
 from osong_workflows.pilots import PilotWatch
 from osong_workflows.status import CampaignStatus, count_status
@@ -49,6 +49,7 @@ def continue_campaign(
     CampaignError
         The campaign cannot be continued as it is, or no worker can work.
     """
+    _check_foreign(folder, plan)
     check_parts(
         folder,
         plan,
@@ -87,6 +88,17 @@ def _started(before: CampaignStatus, workers: int, runner: str) -> CampaignStart
     )
 
 
+def _check_foreign(folder: CampaignFolder, plan: Plan) -> None:
+    """Refuse a folder into which parts of another campaign were copied."""
+    foreign = foreign_parts(folder, plan)
+    if foreign:
+        more = f" and {len(foreign) - 1:,} more" if len(foreign) > 1 else ""
+        raise CampaignError(
+            f"{foreign[0]}{more}: a part of another campaign; move it out of "
+            f"{folder.parts}, where nothing was changed, and run: osong resume {folder.path}"
+        )
+
+
 def _check_settings(folder: CampaignFolder, plan: Plan, settings: CampaignSettings) -> None:
     """Check that what is docked now will fit to what was docked before."""
     if settings.digest() != plan.settings_digest:
@@ -108,10 +120,10 @@ def _check_finished(after: CampaignStatus, is_finished: bool) -> None:
     if not is_finished:
         raise CampaignStoppedError(
             f"{after.folder}: stopped with {after.n_left} of {after.n_records} molecules left; "
-            "what is finished is kept, go on with: osong resume"
+            f"what is finished is kept, go on with: osong resume {after.folder}"
         )
     if not after.is_finished:
         raise CampaignError(
             f"{after.folder}: {after.n_left} of {after.n_records} molecules have no row after "
-            "the run; run: osong resume --verify"
+            f"the run; run: osong resume {after.folder} --verify"
         )

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from osong.errors import CampaignError
-from osong_workflows.part_files import opened_part, read_groups, runs_of_groups
+from osong_workflows.part_files import campaign_of, opened_part, read_groups, runs_of_groups
 from osong_workflows.parts import LEDGER_COLUMNS, PART_SCHEMA
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def ledger_table(parts: Iterable[Path]) -> pa.Table:
     CampaignError
         A molecule is there twice, or rows are neither ok nor failed.
     """
+    parts = list(parts)
     tables = [table for part in parts for table in _tables(part, LEDGER_COLUMNS)]
     table = pa.concat_tables([_SCHEMA.empty_table(), *tables]).sort_by("index")
     counts = _value_counts(table["status"])
@@ -66,7 +67,8 @@ def ledger_table(parts: Iterable[Path]) -> pa.Table:
     if not counts["ok"] + counts["failed"] == n_different == len(table):
         raise CampaignError(
             f"{len(table)} rows for {n_different} molecules, {counts['ok']} ok and "
-            f"{counts['failed']} failed: the parts do not add up; run: osong resume"
+            f"{counts['failed']} failed: the parts do not add up; run: osong resume{_of(parts)} "
+            "--verify"
         )
     return table
 
@@ -101,23 +103,34 @@ def check_ledger(parts: Iterable[Path], n_records: int) -> LedgerCounts:
     """
     n_ok = n_rows = 0
     failures: Counter[str] = Counter()
+    part = None
     for part in parts:
         for table in _tables(part, ("index", "status", "stage")):
             n_rows += _check_numbers(part, table["index"].to_numpy(), n_rows)
             counts = _value_counts(table["status"])
             stages = _value_counts(table.filter(pc.equal(table["status"], "failed"))["stage"])
             if not counts["ok"] + counts["failed"] == counts["ok"] + stages.total() == len(table):
-                raise CampaignError(f"{part}: has rows that are neither ok nor failed{_ASIDE}")
+                raise CampaignError(
+                    f"{part}: has rows that are neither ok nor failed{_aside(part)}"
+                )
             n_ok += counts["ok"]
             failures += stages
     if n_rows != n_records:
         raise CampaignError(
-            f"{n_rows} of {n_records} molecules have a row; run: osong resume, which docks the rest"
+            f"{n_rows} of {n_records} molecules have a row; run: osong resume{_of([part])}, which "
+            "docks the rest"
         )
     return LedgerCounts(n_ok, failures)
 
 
-_ASIDE: Final = "; run: osong resume FOLDER --verify"
+def _of(parts: Sequence[Path | None]) -> str:
+    """Return the campaign's folder as a command has it, "" where there is no part."""
+    return f" {campaign_of(parts[0])}" if parts and parts[0] else ""
+
+
+def _aside(part: Path) -> str:
+    """Return what to do about a part that is wrong."""
+    return f"; run: osong resume{_of([part])} --verify"
 
 
 def _check_numbers(part: Path, index: Any, first: int) -> int:
@@ -127,7 +140,7 @@ def _check_numbers(part: Path, index: Any, first: int) -> int:
         found, expected = int(index[wrong[0]]), first + int(wrong[0])
         what = "is there twice" if found < expected else f"is missing before {found}"
         which = found if found < expected else expected
-        raise CampaignError(f"{part}: molecule {which} {what}{_ASIDE}")
+        raise CampaignError(f"{part}: molecule {which} {what}{_aside(part)}")
     return len(index)
 
 

@@ -155,6 +155,8 @@ class Overview:
     @property
     def advice(self) -> str:
         """What to do next, in one line; "" where waiting is all."""
+        if self.status.n_foreign:
+            return f"parts of another campaign have to be taken out of {self.folder / 'parts'}"
         if self.status.is_finished:
             return f"results: osong top {shlex.quote(str(self.folder))}"
         if self.at_work:
@@ -184,6 +186,7 @@ class Overview:
             "n_chunks": status.n_chunks,
             "n_chunks_done": status.n_chunks_done,
             "n_damaged": status.n_damaged,
+            "n_foreign": status.n_foreign,
             "n_set_aside": self.n_set_aside,
             "is_finished": status.is_finished,
             "failures": {

@@ -137,6 +137,8 @@ def _molecules(overview: Overview) -> str:
     line += "; finished" if status.is_finished else f"; {status.n_left:,} left"
     if status.n_damaged:
         line += f"; {counted(status.n_damaged, 'damaged file')}, to be done again"
+    if status.n_foreign:
+        line += f"; {counted(status.n_foreign, 'part')} of another campaign"
     if overview.n_set_aside:
         line += f"; {counted(overview.n_set_aside, 'damaged file')} set aside earlier"
     return line

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["groups_that_may", "opened_part", "read_groups", "runs_of_groups"]
+__all__ = ["campaign_of", "groups_that_may", "opened_part", "read_groups", "runs_of_groups"]
 
 _ROWS_AT_ONCE: Final = 32_768
 """Rows read with one call: row groups of a chunk's part may be small, and a call costs some
@@ -41,8 +41,7 @@ def opened_part(part: Path) -> Iterator[pq.ParquetFile]:
         ) from error
     except (OSError, pa.ArrowException) as error:
         raise CampaignError(
-            f"{part}: the part is damaged ({error}); run: osong resume {_campaign_of(part)} "
-            "--verify"
+            f"{part}: the part is damaged ({error}); run: osong resume {campaign_of(part)} --verify"
         ) from error
 
 
@@ -86,7 +85,7 @@ def read_groups(file: pq.ParquetFile, groups: Sequence[int], columns: Sequence[s
     return file.read_row_groups(list(groups), columns=names, use_threads=False).select(names)
 
 
-def _campaign_of(part: Path) -> Path:
+def campaign_of(part: Path) -> Path:
     """Return the campaign's folder: parts of a shard under way lie one folder deeper."""
     folders = [folder.parent for folder in part.parents if folder.name == "parts"]
     return folders[0] if folders else part.parent

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from osong.errors import CampaignError
 from osong_workflows.folder import full_disk, names_in
+from osong_workflows.part_files import campaign_of
 from osong_workflows.plan import Chunk, Shard
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ __all__ = [
     "chunk_parts",
     "find_results",
     "finished_shards",
+    "foreign_parts",
     "part_counts",
     "part_name",
     "part_place",
@@ -133,6 +135,29 @@ def chunk_parts(folder: CampaignFolder, plan: Plan, shard: Shard) -> dict[int, P
     return found
 
 
+def foreign_parts(folder: CampaignFolder, plan: Plan) -> list[Path]:
+    """Return the parts that lie in the folder and are of another campaign, by name only."""
+    shards = range(plan.n_shards)
+    found = _foreign(folder.parts, {i: plan.shard(i).key for i in shards})
+    for name in names_in(folder.parts):
+        if name.isdecimal():
+            index = int(name)
+            chunks = plan.shard(index).chunks if index in shards else ()
+            keys = {chunk: plan.chunk(chunk).key for chunk in chunks}
+            found += _foreign(folder.parts / name, keys)
+    return found
+
+
+def _foreign(place: Path, keys: dict[int, str]) -> list[Path]:
+    """Return the parts in a folder whose names have none of the keys of its pieces."""
+    found = []
+    for name in names_in(place):
+        match = _NAME.fullmatch(name)
+        if match and keys.get(int(match[1]), "")[:16] != match[2]:
+            found.append(place / name)
+    return found
+
+
 def part_place(folder: CampaignFolder, plan: Plan, piece: Piece) -> Path:
     """Return the folder that a part belongs to."""
     if isinstance(piece, Shard) or plan.shard_chunks == 1:
@@ -158,7 +183,7 @@ def part_counts(part: Path) -> tuple[int, Counter[str]]:
         return int(metadata[b"osong.ok"]), Counter(json.loads(metadata[b"osong.failed"]))
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         raise CampaignError(
-            f"{part}: the part is damaged ({error}); run: osong resume --verify"
+            f"{part}: the part is damaged ({error}); run: osong resume {campaign_of(part)} --verify"
         ) from error
 
 
@@ -172,6 +197,8 @@ def part_problem(part: Path, piece: Piece) -> str | None:
         if n_ok + failures.total() != piece.n_records:
             return f"it has {n_ok + failures.total()} molecules instead of {piece.n_records}"
         with pq.ParquetFile(part) as file:
+            if (file.metadata.metadata or {}).get(b"osong.key", b"").decode() != piece.key:
+                return "it is of another campaign or of another piece of this one"
             index = file.read(columns=["index"], use_threads=False)["index"].to_pylist()
     except (OSError, pa.ArrowException) as error:
         return f"it cannot be read ({error})"

@@ -126,7 +126,11 @@ class PartFile:
         _check_counts(self._piece, n_ok, failures.total())
         with full_disk(self._draft.parent):
             self._writer.add_key_value_metadata(
-                {"osong.ok": str(n_ok), "osong.failed": json.dumps(failures, sort_keys=True)}
+                {
+                    "osong.key": self._piece.key,
+                    "osong.ok": str(n_ok),
+                    "osong.failed": json.dumps(failures, sort_keys=True),
+                }
             )
             self._writer.close()
             self._sink.finish()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from osong.errors import CampaignError, ResourceError
 from osong_workflows.child import Job
 from osong_workflows.events import MoleculeFailed, MoleculesDone, Publisher, WorkerRestarted
-from osong_workflows.folder import CampaignFolder, full_disk
+from osong_workflows.folder import CampaignFolder
 from osong_workflows.memory import share_of_memory
 from osong_workflows.outcome import DockedMolecule, FailedMolecule
 from osong_workflows.packing import pack_shard
@@ -67,7 +67,8 @@ class Run:
             limit = max(share_of_memory(n_threads), self._plan.memory_bytes_per_worker)
         self._publisher = Publisher([self._note_restart, *subscribers])
         self._restarts = threading.local()
-        job = Job(str(self._folder.target), settings)
+        go_on = f"continue with: osong resume {self._folder.path}"
+        job = Job(str(self._folder.target), settings, go_on=go_on)
         careful = replace(job, has_care=True, memory_limit=limit)
         self._supervisors: dict[bool, Supervisors[DockedMolecule]] = {
             False: Supervisors(job, self._publisher, limit),
@@ -146,6 +147,11 @@ def _scratch_folder(name: str) -> Path | None:
     if not name:
         return None
     folder = Path(os.path.expandvars(name)).absolute()
-    with full_disk(folder):
+    try:
         folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResourceError(
+            f"{folder}: this folder for files on their way (--scratch {name}) cannot be made on "
+            f"{socket.gethostname()} ({error.strerror or error}); give one that can, or none"
+        ) from error
     return folder

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from osong.errors import CampaignError
 from osong_workflows.amounts import on_one_line
 from osong_workflows.part_files import opened_part, read_groups, runs_of_groups
-from osong_workflows.part_names import Piece, find_results, part_counts
+from osong_workflows.part_names import Piece, find_results, foreign_parts, part_counts
 from osong_workflows.plan import Shard
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ class CampaignStatus:
         How many molecules failed at each stage.
     n_damaged
         Files of results that cannot be read; resume does their chunks again.
+    n_foreign
+        Files of results that are of another campaign; somebody has to take them out.
     """
 
     folder: Path
@@ -56,6 +58,7 @@ class CampaignStatus:
     n_chunks_done: int
     failures: dict[str, int]
     n_damaged: int = 0
+    n_foreign: int = 0
 
     @property
     def n_done(self) -> int:
@@ -80,6 +83,8 @@ class CampaignStatus:
         line = f"{self.n_ok:,} ok, {failed} of {self.n_records:,} molecules"
         if self.n_damaged:
             line += f"; {self.n_damaged:,} damaged parts"
+        if self.n_foreign:
+            line += f"; {self.n_foreign:,} parts of another campaign lie in {self.folder / 'parts'}"
         return line + ("; finished" if self.is_finished else f"; {self.n_left:,} left")
 
     def __str__(self) -> str:
@@ -147,6 +152,7 @@ class StatusReader:
             n_chunks_done=n_done,
             failures=dict(sorted(outcomes.items())),
             n_damaged=n_damaged,
+            n_foreign=len(foreign_parts(self._folder, self._plan)),
         )
 
     def examples(self) -> dict[str, FailureExample]:
