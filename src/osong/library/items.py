@@ -65,5 +65,6 @@ def encode_molecule(mol: Chem.Mol) -> str:
 
 def decode_molecule(text: str) -> Chem.Mol:
     """Return the molecule that `encode_molecule` wrote."""
-    from_pickle: Any = Chem.Mol  # RDKit's stubs say that it takes a str
-    return from_pickle(base64.b64decode(text))
+    # RDKit's binary format, no Python pickle; its stubs say that Mol takes a str.
+    from_binary: Any = Chem.Mol
+    return from_binary(base64.b64decode(text))

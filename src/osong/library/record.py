@@ -8,7 +8,7 @@ from typing import NamedTuple
 __all__ = ["FORMATS", "Piece", "Record"]
 
 FORMATS = ("smiles", "sdf", "mol2", "pdbqt", "mol", "none")
-"""Values of `Record.format`: four text formats, a pickled RDKit molecule, and no molecule."""
+"""Values of `Record.format`: four text formats, RDKit's binary format, and no molecule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,8 @@ class Record:
     format
         One of `FORMATS`: what `data` is.
     data
-        The record's text. A molecule given as an RDKit object is its pickle in base64, with all
-        properties and double-precision coordinates.
+        The record's text. A molecule given as an RDKit object is in RDKit's binary format, in
+        base64, with all properties and double-precision coordinates.
     """
 
     index: int
