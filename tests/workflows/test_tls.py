@@ -66,6 +66,40 @@ def test_they_are_for_their_owner_from_the_first_moment(
     assert not [mode for mode in seen if mode & 0o077]
 
 
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o702])
+def test_a_campaign_that_everybody_may_write_to_is_refused(tmp_path: Path, mode: int) -> None:
+    folder = tmp_path / "run1"
+    folder.mkdir()
+    folder.chmod(mode)
+    with pytest.raises(CampaignError, match=f"may write there .mode {mode:04o}.*chmod o-w"):
+        ensure_certificates(folder)
+    assert not list(folder.iterdir())
+    folder.chmod(0o755)
+    ensure_certificates(folder)
+    folder.chmod(mode)
+    with pytest.raises(CampaignError, match="every user may write there"):
+        check_certificates(folder)
+
+
+def test_scheduler_files_lie_in_a_folder_of_our_own(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    run = tmp_path / "run"
+    run.symlink_to("elsewhere")
+    with pytest.raises(CampaignError, match=f"{run}: is no folder that only"):
+        SchedulerFile.of_pilot(tmp_path, "p")
+    run.unlink()
+    run.mkdir()
+    run.chmod(0o755)
+    with pytest.raises(CampaignError, match=f"remove {run} and run the same command again"):
+        SchedulerFile.of_pilot(tmp_path, "p")
+    run.chmod(0o700)
+    SchedulerFile.of_pilot(tmp_path, "p")
+    if os.geteuid() == 0:
+        os.chown(run, NOBODY, NOBODY)
+        with pytest.raises(CampaignError, match="is no folder that only"):
+            SchedulerFile.of_pilot(tmp_path, "p")
+
+
 def test_they_are_made_once_and_the_authority_forgets_its_key(tmp_path: Path) -> None:
     certificates = ensure_certificates(tmp_path)
     contents = {path: path.read_bytes() for path in certificates.folder.iterdir()}

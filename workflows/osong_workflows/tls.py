@@ -8,6 +8,7 @@ in ``tls/`` of the campaign folder, where only its owner can read it.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import errno
 import ipaddress
@@ -27,7 +28,14 @@ if TYPE_CHECKING:
     from cryptography.x509 import CertificateBuilder, KeyUsage
     from distributed import Security
 
-__all__ = ["TLS_FOLDER", "Certificates", "check_certificates", "ensure_certificates", "security"]
+__all__ = [
+    "TLS_FOLDER",
+    "Certificates",
+    "check_certificates",
+    "ensure_certificates",
+    "private_folder",
+    "security",
+]
 
 TLS_FOLDER: Final = "tls"
 _AUTHORITY: Final = "ca.pem"
@@ -71,6 +79,7 @@ def ensure_certificates(folder: Path) -> Certificates:
     CampaignError
         Those that are there cannot be used or are not safe; nothing was changed.
     """
+    _check_campaign(folder)
     if not os.path.lexists(folder / TLS_FOLDER):
         _make(folder)
     return check_certificates(folder)
@@ -84,6 +93,7 @@ def check_certificates(folder: Path) -> Certificates:
     CampaignError
         They are missing, damaged, expired, or open to others.
     """
+    _check_campaign(folder)
     place = folder / TLS_FOLDER
     certificates = Certificates(place / _AUTHORITY, place / _CERTIFICATE, place / _KEY)
     try:
@@ -96,6 +106,43 @@ def check_certificates(folder: Path) -> Certificates:
         raise _unusable(place, f"cannot be read ({error.strerror or error})") from error
     _check_contents(place, authority, certificate, key)
     return certificates
+
+
+def private_folder(path: Path) -> Path:
+    """Return a folder that only its owner, this user, may look into; make it if need be.
+
+    Raises
+    ------
+    CampaignError
+        What is there is something else, or cannot be made.
+    """
+    try:
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=_FOLDER_MODE)
+        found = path.lstat()
+    except OSError as error:
+        raise CampaignError(f"{path}: cannot be made ({error.strerror or error})") from error
+    is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+    if not is_ours or found.st_mode & _OTHERS:
+        raise CampaignError(
+            f"{path}: is no folder that only user {os.geteuid()} may look into; remove {path} and "
+            "run the same command again"
+        )
+    return path
+
+
+def _check_campaign(folder: Path) -> None:
+    """Refuse a campaign folder in which everybody could put another `tls` in place of this one."""
+    try:
+        mode = folder.stat().st_mode
+    except OSError:
+        # Whoever looks for the certificates says so.
+        return
+    if mode & stat.S_IWOTH:
+        raise CampaignError(
+            f"{folder}: every user may write there (mode {stat.S_IMODE(mode):04o}), and what works "
+            f"at a campaign over the network trusts its folder: chmod o-w {folder}"
+        )
 
 
 def security(certificates: Certificates) -> Security:
