@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cluster_processes import Cluster, cluster_in
@@ -15,17 +17,35 @@ from distributed import Client, LocalCluster, get_worker
 from osong_fake_tasks import FakeSource, calls
 
 from osong.errors import CampaignError, InputError, ResourceError
+from osong_workflows import worker_process
 from osong_workflows.dask_cluster import SchedulerFile, listening_address
 from osong_workflows.runners.remote import Patience, RemoteTasks
 from osong_workflows.runners.srun import SrunRunner, srun_command
 from osong_workflows.tasks import DockChunk, TaskResult, WorkOrder
-from osong_workflows.worker_process import Refusal, work
+from osong_workflows.worker_process import Failure, Refusal, work
 
 IMPATIENT = Patience(first_s=1.0, again_s=1.0, refused_s=0.5)
 
 
 @pytest.fixture(scope="module")
 def two_threads():
+    with (
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=False,
+            memory_limit=0,
+            dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": False},
+            worker_dashboard_address="127.0.0.1:0",
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def two_fresh():
     with (
         LocalCluster(
             n_workers=2,
@@ -90,6 +110,81 @@ def test_a_bug_is_not_a_lost_task(two_threads: Client) -> None:
     with pytest.raises(KeyError, match="a bug"):
         RemoteTasks(two_threads, source, (), function=bug).run()
     assert not source.losses
+
+
+def test_a_chunk_that_cannot_be_done_costs_no_worker(two_threads: Client) -> None:
+    def some(task: DockChunk) -> TaskResult | Failure:
+        if task.chunk in (3, 11):
+            return Failure(get_worker().address, get_worker().address, CampaignError("no input"))
+        return rest(task)
+
+    source = FakeSource(20)
+    RemoteTasks(two_threads, source, (), function=some).run()
+    assert not source.rejections
+    assert source.counts == [(2, 2)]
+    assert sorted(source.losses) == [3, 11]
+    assert source.losses[3].endswith(": no input")
+    assert len(source.results) == 18
+
+
+def test_an_error_of_the_file_system_is_a_lost_task(two_threads: Client) -> None:
+    def stale(task: DockChunk) -> TaskResult:
+        if task.chunk == 1:
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return rest(task)
+
+    source = FakeSource(4)
+    RemoteTasks(two_threads, source, (), function=stale).run()
+    assert sorted(source.results) == [0, 2, 3]
+    assert "Stale file handle" in source.losses[1]
+
+
+def test_a_worker_on_which_all_fails_is_sent_away(two_fresh: Client) -> None:
+    bad = min(two_fresh.nthreads())
+
+    def some(task: DockChunk) -> TaskResult | Failure:
+        address = get_worker().address
+        if address == bad:
+            return Failure(address, address, ResourceError("scratch is full"))
+        return rest(task)
+
+    source = FakeSource(20)
+    RemoteTasks(two_fresh, source, (), function=some).run()
+    assert source.rejections == [(bad, "scratch is full")]
+    assert len(source.losses) == 1
+    assert len(source.results) == 19
+
+
+def test_when_all_fails_everywhere_what_they_say_is_the_error(two_fresh: Client) -> None:
+    def full(task: DockChunk) -> Failure:
+        address = get_worker().address
+        return Failure(address, address, ResourceError("the disk is full"))
+
+    source = FakeSource(20)
+    with pytest.raises(ResourceError, match="the disk is full"):
+        RemoteTasks(two_fresh, source, (), function=full, n_expected=1).run()
+    assert len(source.rejections) == 2
+
+
+def test_workers_tell_errors_of_their_own_from_those_of_a_task(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Broken:
+        def do(self, task: DockChunk) -> TaskResult:
+            raise OSError(errno.ESTALE, "Stale file handle", "parts/x")
+
+    def no_run(order: WorkOrder) -> Broken:
+        raise ResourceError("no room for grid maps")
+
+    order = WorkOrder("x", "no:docker", "p")
+    monkeypatch.setattr(worker_process, "get_worker", lambda: SimpleNamespace(address="tls://a"))
+    monkeypatch.setattr(worker_process, "FAILED_S", 0.0)
+    monkeypatch.setattr(worker_process, "_run_for", lambda order: Broken())
+    answer = worker_process.run_task(order, DockChunk(0))
+    assert isinstance(answer, Failure)
+    assert str(answer.error) == "parts/x: Stale file handle"
+    monkeypatch.setattr(worker_process, "_run_for", no_run)
+    assert isinstance(worker_process.run_task(order, DockChunk(0)), Refusal)
 
 
 def test_a_worker_that_cannot_work_is_sent_away(two_threads: Client) -> None:

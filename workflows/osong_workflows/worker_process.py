@@ -11,17 +11,19 @@ import atexit
 import logging
 import os
 import signal
+import socket
 import sys
 import tempfile
 import threading
+import time
 import types
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import dask
 from distributed import WorkerPlugin, get_worker
 
-from osong.errors import CampaignError, OsongError
+from osong.errors import CampaignError, OsongError, ResourceError
 from osong_workflows.allocation import allocated_cores, node_name
 from osong_workflows.dask_cluster import (
     DEATH_TIMEOUT_S,
@@ -45,6 +47,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONNECTION_LOST",
+    "FAILED_S",
+    "Answer",
+    "Failure",
     "Refusal",
     "WorkerSettings",
     "forget_main",
@@ -54,6 +59,8 @@ __all__ = [
     "work",
 ]
 
+FAILED_S: Final = 1.0
+"""A thread rests so long after an error: what fails at once would take all tasks, one by one."""
 CONNECTION_LOST: Final = "worker-handle-scheduler-connection-broken"
 """Why Dask ends a worker whose connection to the scheduler closed without a word."""
 
@@ -78,6 +85,28 @@ class Refusal:
 
 
 @dataclass(frozen=True)
+class Failure:
+    """A worker's answer when a task ended in an error: the worker's fault, or the task's own.
+
+    Attributes
+    ----------
+    worker
+        Its Dask address.
+    host
+        Its machine, named as in a ``TaskResult``.
+    error
+        What went wrong.
+    """
+
+    worker: str
+    host: str
+    error: OsongError
+
+
+Answer: TypeAlias = "TaskResult | Refusal | Failure"
+
+
+@dataclass(frozen=True)
 class WorkerSettings:
     """What a worker process is told by whoever starts it.
 
@@ -96,12 +125,33 @@ class WorkerSettings:
     scratch: str = ""
 
 
-def run_task(order: WorkOrder, task: Task) -> TaskResult | Refusal:
+def run_task(order: WorkOrder, task: Task) -> Answer:
     """Do one task; this is the Dask task."""
+    worker = get_worker().address
     try:
-        return _run_for(order).do(task)
+        run = _run_for(order)
     except OsongError as error:
-        return Refusal(get_worker().address, node_name(), error)
+        return Refusal(worker, node_name(), error)
+    except OSError as error:
+        return _failure(worker, _of_system(error))
+    try:
+        return run.do(task)
+    except OsongError as error:
+        return _failure(worker, error)
+    except OSError as error:
+        return _failure(worker, _of_system(error))
+
+
+def _failure(worker: str, error: OsongError) -> Failure:
+    """Return the answer, after a moment in which what was at fault may pass."""
+    time.sleep(FAILED_S)
+    return Failure(worker, socket.gethostname(), error)
+
+
+def _of_system(error: OSError) -> ResourceError:
+    """Return what a file system says, in one line."""
+    what = error.strerror or str(error) or type(error).__name__
+    return ResourceError(f"{error.filename}: {what}" if error.filename else what)
 
 
 _RUNS: Final[dict[WorkOrder, Run]] = {}

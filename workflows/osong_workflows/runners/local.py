@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import logging
 import queue
+import time
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 from distributed import Client, Future, LocalCluster
 from distributed import Worker as DaskWorker
-
-from osong.errors import OsongError
 
 if TYPE_CHECKING:
     from osong_workflows.runners.base import TaskSource, Worker
@@ -26,6 +25,9 @@ _LOOPBACK: Final = "127.0.0.1:0"
 """Any free port, and none that another machine can reach."""
 _POLL_S: Final = 0.5
 """How soon a signal, or a shard that another pilot left, is noticed while tasks are under way."""
+
+_FAILED_S: Final = 1.0
+"""A worker rests so long after an error of the system, which may pass."""
 
 _WORKERS: Final[dict[str, Worker]] = {}
 """Who does tasks in this process, by token: Dask's tasks carry the token, not pipes and threads."""
@@ -120,16 +122,24 @@ class _Drive:
             future = self._completed.get(timeout=_POLL_S)
         except queue.Empty:
             return
+        task = self._under_way.pop(future)
         result = future.result()
-        if isinstance(result, OsongError):
-            raise result
-        self._tasks.done(self._under_way.pop(future), result)
         future.release()
+        if isinstance(result, OSError):
+            self._tasks.lost(task, f"{result}")
+        elif isinstance(result, Exception):
+            raise result
+        else:
+            self._tasks.done(task, result)
 
 
-def _do(token: str, task: Task) -> TaskResult | OsongError:
+def _do(token: str, task: Task) -> TaskResult | Exception:
     """Do one task; the Dask task. An error is returned, since Dask logs what is raised."""
     try:
         return _WORKERS[token].do(task)
-    except OsongError as error:
+    except OSError as error:
+        # Before the next try, elsewhere or here.
+        time.sleep(_FAILED_S)
+        return error
+    except Exception as error:  # noqa: BLE001 (it is raised by who waits for the result)
         return error

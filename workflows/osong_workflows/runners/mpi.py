@@ -60,9 +60,9 @@ if TYPE_CHECKING:
     from distributed import Scheduler
 
     from osong_workflows.runners.base import TaskSource
-    from osong_workflows.tasks import TaskResult, WorkOrder
+    from osong_workflows.tasks import WorkOrder
     from osong_workflows.tls import Certificates
-    from osong_workflows.worker_process import Refusal
+    from osong_workflows.worker_process import Answer
 
 __all__ = ["MpiRole", "MpiRunner", "dask_setup", "take_mpi_role"]
 
@@ -180,7 +180,7 @@ class MpiRunner:
         role: MpiRole,
         *,
         patience: Patience = USUAL_PATIENCE,
-        function: Callable[..., TaskResult | Refusal] = run_task,
+        function: Callable[..., Answer] = run_task,
     ) -> None:
         self._order = order
         self._role = role

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 from distributed import KilledWorker, as_completed
 
 from osong.errors import CampaignError
-from osong_workflows.worker_process import Refusal, run_task
+from osong_workflows.tasks import DockChunk
+from osong_workflows.worker_process import Failure, Refusal, run_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
     from osong.errors import OsongError
     from osong_workflows.runners.base import TaskSource
-    from osong_workflows.tasks import Task, TaskResult
+    from osong_workflows.tasks import Task
+    from osong_workflows.worker_process import Answer
 
 __all__ = ["USUAL_PATIENCE", "Patience", "RemoteTasks", "nothing_known"]
 
@@ -33,6 +35,8 @@ _TICK_S: Final = 0.5
 """How often new tasks are asked for while others are under way."""
 _LOOK_S: Final = 2.0
 """How often workers are counted: a thousand of them are some ten kilobytes."""
+_MAX_FAILED: Final = 2
+"""A worker on which so many tasks in a row failed is itself at fault."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ class RemoteTasks:
         tasks: TaskSource,
         arguments: tuple[object, ...],
         *,
-        function: Callable[..., TaskResult | Refusal] = run_task,
+        function: Callable[..., Answer] = run_task,
         patience: Patience = USUAL_PATIENCE,
         logs: str = "",
         why_none: Callable[[], str] = nothing_known,
@@ -112,6 +116,8 @@ class RemoteTasks:
         self._ended = as_completed(with_results=True, raise_errors=False, loop=client.loop)
         self._again: deque[Task] = deque()
         self._refusals: dict[str, OsongError] = {}
+        # Tasks that failed since the last that did not, by host and worker.
+        self._failed_at: dict[str, dict[str, set[tuple[bool, int]]]] = {}
         self._workers: dict[str, int] = {}
         self._had_workers = False
         self._none_since = time.monotonic()
@@ -199,14 +205,34 @@ class RemoteTasks:
         elif isinstance(answer, Refusal):
             self._again.append(task)
             self._send_away(answer)
+        elif isinstance(answer, Failure):
+            self._failed_here(task, answer)
         else:
+            self._failed_at.pop(answer.host, None)
             self._tasks.done(task, answer)
 
     def _failed(self, task: Task, error: BaseException) -> None:
         """Give a task back that took its workers along; all else is an error of ours."""
+        if isinstance(error, OSError):
+            self._tasks.lost(task, f"{type(error).__name__}: {error}")
+            return
         if not isinstance(error, KilledWorker):
             raise error
         self._tasks.lost(task, f"its worker died, and so did the next: {error.last_worker.name}")
+
+    def _failed_here(self, task: Task, failure: Failure) -> None:
+        """Give a failed task back; send its worker away when others failed there too."""
+        if failure.worker in self._refusals:
+            # It was at fault, not the task.
+            self._again.append(task)
+            return
+        failed = self._failed_at.setdefault(failure.host, {}).setdefault(failure.worker, set())
+        failed.add(_name(task))
+        if len(failed) >= _MAX_FAILED:
+            self._again.append(task)
+            self._send_away(Refusal(failure.worker, failure.host, failure.error))
+        else:
+            self._tasks.lost(task, f"{failure.host}: {failure.error}")
 
     def _send_away(self, refusal: Refusal) -> None:
         """Give no more tasks to a worker that cannot work; its other threads may say so too.
@@ -251,7 +277,8 @@ class RemoteTasks:
         """Give up when no worker will come."""
         if self._refusals:
             last = list(self._refusals.values())[-1]
-            all_refused = len(self._refusals) == self._n_expected
+            expected = self._n_expected
+            all_refused = expected is not None and len(self._refusals) >= expected
             if gone or all_refused or waited_s > self._patience.refused_s:
                 raise last
         limit_s = self._patience.again_s if self._had_workers else self._patience.first_s
@@ -270,3 +297,8 @@ class RemoteTasks:
         return CampaignError(
             "the scheduler is gone; what is finished is kept, continue with: osong resume"
         )
+
+
+def _name(task: Task) -> tuple[bool, int]:
+    """Return what a task is about, with care or without."""
+    return (True, task.chunk) if isinstance(task, DockChunk) else (False, task.shard)

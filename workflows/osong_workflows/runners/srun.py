@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from osong_workflows.runners.base import TaskSource
-    from osong_workflows.tasks import TaskResult, WorkOrder
-    from osong_workflows.worker_process import Refusal
+    from osong_workflows.tasks import WorkOrder
+    from osong_workflows.worker_process import Answer
 
 __all__ = ["SrunRunner", "osong_command", "srun_command"]
 
@@ -88,7 +88,7 @@ class SrunRunner:
         dashboard: bool = False,
         say: Callable[[str], object] = print,
         patience: Patience = USUAL_PATIENCE,
-        function: Callable[..., TaskResult | Refusal] = run_task,
+        function: Callable[..., Answer] = run_task,
     ) -> None:
         self._order = order
         self._folder = Path(order.folder)
