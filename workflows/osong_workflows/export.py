@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import tempfile
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -191,7 +192,7 @@ def _rows(
 @contextlib.contextmanager
 def _whole(path: Path) -> Iterator[Path]:
     """Give a temporary file that gets its name when all went well."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         with full_disk(path):
             yield temporary

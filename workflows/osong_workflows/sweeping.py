@@ -78,7 +78,8 @@ def sweep_finished(folder: CampaignFolder) -> None:
     for place in (folder.claims, folder.run):
         shutil.rmtree(place, ignore_errors=True)
     for path in (*_temporaries(folder), *folder.path.glob(".*.tmp")):
-        if path.is_file():
+        # Another pilot may be writing the outputs already.
+        if path.is_file() and not path.name.startswith(".hits."):
             path.unlink(missing_ok=True)
     with contextlib.suppress(FileNotFoundError):
         for entry in list(os.scandir(folder.parts)):

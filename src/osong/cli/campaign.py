@@ -1,4 +1,4 @@
-"""`osong resume`, and how a campaign's results are shown."""
+"""How commands find a campaign and show its results."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from osong.cli.failures import Stopped
-from osong.cli.options import Runner, WorkersOption
 from osong.cli.terminal import console, make_table, number, plural, print_failures
-from osong.errors import CampaignError
+from osong.errors import CampaignError, InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,31 +17,38 @@ if TYPE_CHECKING:
 
     from osong.campaigns import Campaign
 
-__all__ = ["FolderArgument", "hit_table", "print_results", "resume", "stopped_hint"]
+__all__ = [
+    "CampaignArgument",
+    "hit_table",
+    "one_campaign",
+    "print_results",
+    "stopped_hint",
+    "write_outputs",
+]
 
 _MANY_MOLECULES = 100_000
 
-FolderArgument = Annotated[Path, typer.Argument(metavar="FOLDER", help="A campaign folder.")]
+CampaignArgument = Annotated[
+    Path,
+    typer.Argument(metavar="CAMPAIGN", help="A campaign folder, or a campaign file of one target."),
+]
 
 
-def resume(
-    folder: FolderArgument,
-    workers: WorkersOption = None,
-    runner: Annotated[
-        Runner, typer.Option(help="local: several processes; serial: this one.")
-    ] = "local",
-    hits: Annotated[int, typer.Option(min=1, metavar="N", help="Hits to show at the end.")] = 20,
-) -> None:
-    """Do what a campaign has left to do; what is finished is not done again.
+def one_campaign(path: Path) -> Path:
+    """Return the folder of the one campaign that a user means.
 
-    `osong resume run1`
+    Raises
+    ------
+    InputError
+        There are several.
     """
-    from osong.campaigns import open_campaign
+    from osong.campaigns import workflows
 
-    campaign = open_campaign(folder)
-    with stopped_hint(folder):
-        campaign = campaign.resume(workers=workers, runner=runner)
-    print_results(campaign, hits)
+    folders: list[Path] = workflows().campaign_folders(path)
+    if len(folders) > 1:
+        named = ", ".join(map(str, folders[:3])) + ", ..." * (len(folders) > 3)
+        raise InputError(f"{path}: has {len(folders):,} campaigns; give the folder of one: {named}")
+    return folders[0]
 
 
 @contextmanager
@@ -59,7 +65,10 @@ def stopped_hint(folder: Path) -> Iterator[None]:
 
 
 def print_results(campaign: "Campaign", n_hits: int) -> None:
-    """Write the hits' poses into the folder; print the table of hits and where everything is.
+    """Write hits into the folder; print the table of hits and where everything is.
+
+    Where a campaign file asked for outputs these are written, otherwise the poses of the hits that
+    are shown.
 
     Raises
     ------
@@ -69,15 +78,28 @@ def print_results(campaign: "Campaign", n_hits: int) -> None:
     out = console()
     hits = campaign.top(n_hits)
     if len(hits):
-        poses = campaign.folder / "hits.sdf"
-        campaign.to_sdf(poses, n_hits)
         out.print(hit_table(hits))
     out.print(str(campaign.status()), soft_wrap=True)
     _print_examples(campaign)
     if len(hits):
-        out.print(f"poses of the {plural(len(hits), 'hit')}: {poses}", soft_wrap=True)
+        if not write_outputs(campaign):
+            poses = campaign.folder / "hits.sdf"
+            campaign.to_sdf(poses, n_hits)
+            out.print(f"poses of the {plural(len(hits), 'hit')}: {poses}", soft_wrap=True)
         out.print(f"more: osong top {campaign.folder} -n 100 -o hits.csv", soft_wrap=True)
     _refuse_nothing(campaign)
+
+
+def write_outputs(campaign: "Campaign") -> bool:
+    """Write what a campaign file asked for, and say so; return whether there is such a file."""
+    from osong.campaigns import workflows
+
+    flows = workflows()
+    if not flows.read_wishes(campaign.folder).file:
+        return False
+    for path in flows.write_outputs(campaign, only_missing=True):
+        console().print(f"output: {path}", soft_wrap=True)
+    return True
 
 
 def _refuse_nothing(campaign: "Campaign") -> None:

@@ -1,19 +1,13 @@
 """`osong finish`: what the last job of a submission does."""
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
+from osong.cli.campaign import CampaignArgument, one_campaign
 from osong.cli.terminal import console
 from osong.errors import CampaignError
 
 __all__ = ["finish"]
 
 
-def finish(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A campaign folder.")],
-) -> None:
+def finish(path: CampaignArgument) -> None:
     """Write the outputs that a campaign file asked for; submit again what is left of a campaign.
 
     Run by the job that `osong submit` puts after its pilots. By hand it does no harm.
@@ -23,6 +17,7 @@ def finish(
     from osong.campaigns import workflows
 
     flows = workflows()
+    folder = one_campaign(path)
     campaign = flows.open_campaign(folder)
     if not campaign.status().is_finished:
         continued = flows.continue_or_give_up(folder)

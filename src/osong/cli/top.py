@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from osong.cli.campaign import FolderArgument, hit_table
+from osong.cli.campaign import CampaignArgument, hit_table, one_campaign
 from osong.cli.terminal import console, plural
 from osong.errors import InputError
 
@@ -13,7 +13,7 @@ __all__ = ["top"]
 
 
 def top(
-    folder: FolderArgument,
+    path: CampaignArgument,
     n: Annotated[int, typer.Option("-n", min=1, metavar="N", help="How many molecules.")] = 20,
     poses: Annotated[int, typer.Option(min=1, metavar="N", help="Poses a molecule, for .sdf.")] = 1,
     output: Annotated[
@@ -31,6 +31,7 @@ def top(
     """
     from osong.campaigns import open_campaign
 
+    folder = one_campaign(path)
     campaign = open_campaign(folder)
     out = console()
     if output is None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gzip
-import os
 import re
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,7 +88,7 @@ def _one_line(text: str) -> str:
 @contextmanager
 def _written_whole(path: Path) -> Iterator[IO[str]]:
     """Give a file to write; it gets its name when all went well, and is gone otherwise."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         with _opened(temporary, path) as file:
             yield file
