@@ -22,7 +22,7 @@ from osong_workflows.create import check_folder
 from osong_workflows.file_campaigns import campaign_folders, create_campaigns, settings_of
 from osong_workflows.file_problems import CampaignFileError, tables_of
 from osong_workflows.file_tables import Budget, CampaignTables, Outputs, SearchTable, n_bytes
-from osong_workflows.folder import CampaignFolder
+from osong_workflows.folder import CampaignFolder, locked_by
 from osong_workflows.outputs import Wishes, read_outputs, read_wishes, store_wishes, write_outputs
 from osong_workflows.plan import SECONDS_PER_MOLECULE, read_plan
 
@@ -452,6 +452,24 @@ def test_outputs_are_written_as_asked(write: Write) -> None:
     store_wishes(folder, Wishes(outputs=Outputs(files=("csv",))))
     assert [path.name for path in write_outputs(campaign)] == ["hits.csv"]
     assert len((folder.path / "hits.csv").read_text().splitlines()) == 4
+
+
+def test_of_many_pilots_one_writes_the_outputs(write: Write) -> None:
+    (folder,) = make(write(ONE + '[outputs]\nfiles = ["csv"]\n'))
+    campaign = reopen(folder.path).resume(runner="serial", progress=False)
+    with locked_by(folder.path / "outputs.lock", "campaign folder"):
+        assert write_outputs(campaign, only_missing=True) == []
+    assert not (folder.path / "hits.csv").exists()
+    half = folder.path / ".hits.csv.of-another.tmp"
+    half.write_text("half")
+    # One that ends later sweeps, and must not take away what the first is writing.
+    reopen(folder.path).resume(runner="serial", progress=False)
+    assert half.exists()
+    assert write_outputs(campaign, only_missing=True) == [folder.path / "hits.csv"]
+    assert not half.exists()
+    written = (folder.path / "hits.csv").stat().st_ino
+    assert write_outputs(campaign, only_missing=True) == [folder.path / "hits.csv"]
+    assert (folder.path / "hits.csv").stat().st_ino == written
 
 
 def test_folders_of_a_file_a_folder_and_a_parent(write: Write, tmp_path: Path) -> None:
