@@ -154,7 +154,7 @@ class _Flight:
         name = f"1_{self.index}"
         self.me = PilotState(
             id=f"{name}-{self.restart}-{self.index:012x}", host=f"node{self.index}",
-            node=f"node{self.index}", pid=1, process_start=0.0, boot_id="", pid_namespace=0,
+            node=f"node{self.index}", pid=1, process_start=0, boot_id="", pid_namespace=0,
             job=name, restart=self.restart, begun="2026-01-01T00:00:00+00:00", runner="srun",
         )  # fmt: skip
         self.me.write(place.folder)

@@ -29,7 +29,7 @@ def write_pilot(
         "host": f"{name}.cluster",
         "node": name,
         "pid": 4242,
-        "process_start": 1.0,
+        "process_start": 1,
         "boot_id": "of another machine",
         "pid_namespace": 1,
         "job": "",

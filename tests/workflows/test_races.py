@@ -101,7 +101,7 @@ def test_packed_file_that_is_swept_before_it_has_its_name(loose, monkeypatch):
         yield from rows(paths)
         monkeypatch.setattr(packing, "_groups", rows)
         packing.pack_shard(done._folder, done.plan, 0, "other")
-        sweeping.sweep_finished(done._folder)
+        sweeping.sweep_finished(done._folder, PilotWatch(done._folder, new_pilot("serial")))
 
     monkeypatch.setattr(packing, "_groups", be_slower)
     result = run.do(PackShard(0))
@@ -122,7 +122,7 @@ def test_two_pilots_sweep_at_the_same_moment(loose, monkeypatch):
         return names
 
     monkeypatch.setattr(sweeping, "names_in", look_too_late)
-    sweeping.sweep_finished(done._folder)
+    sweeping.sweep_finished(done._folder, PilotWatch(done._folder, new_pilot("serial")))
     assert list(done.folder.rglob("*.tmp")) == []
 
 

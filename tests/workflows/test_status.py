@@ -24,7 +24,7 @@ from osong_workflows.folder import CampaignFolder
 from osong_workflows.overview import Observer, log_lines, observe
 from osong_workflows.panel import draw, draw_campaigns
 from osong_workflows.pilot_views import PilotReader
-from osong_workflows.pilots import new_pilot, process_is_gone
+from osong_workflows.pilots import new_pilot, process_is_gone, ticks_at_start
 from osong_workflows.plan import read_plan
 from osong_workflows.status import StatusReader
 
@@ -145,18 +145,18 @@ class TestLife:
             "host": socket.gethostname(),
             "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
             "pid_namespace": Path("/proc/self/ns/pid").stat().st_ino,
-            "process_start": me.create_time(),
+            "process_start": ticks_at_start(me.pid),
         }
         write_pilot(campaign, "here", pid=me.pid, **here)
         write_pilot(campaign, "dead", pid=2**22 + 1, **here)
-        write_pilot(campaign, "reused", pid=me.pid, **here | {"process_start": 1.0})
+        write_pilot(campaign, "reused", pid=me.pid, **here | {"process_start": 1})
         assert lives(campaign) == {"here": "at work", "dead": "gone", "reused": "gone"}
 
     def test_a_zombie_is_gone(self) -> None:
         child = subprocess.Popen(["sleep", "60"])
-        process = psutil.Process(child.pid)
         me = new_pilot("local")
-        state = me.model_copy(update={"pid": child.pid, "process_start": process.create_time()})
+        start = ticks_at_start(child.pid)
+        state = me.model_copy(update={"pid": child.pid, "process_start": start})
         assert not process_is_gone(state, me)
         child.kill()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)

@@ -71,6 +71,7 @@ class Claims:
         self._folder = folder
         self._pilot = pilot
         self._watch = watch
+        self._holders: dict[tuple[int, int], str] = {}
 
     def generations(self) -> dict[int, int]:
         """Return the generation of every claimed shard; nothing is read but names."""
@@ -103,7 +104,9 @@ class Claims:
     def take_over(self, shard: int, generation: int) -> Claim | None:
         """Claim a shard of a dead pilot, or return None: it lives, or another was faster."""
         # A claim without a name in it is watched by its own: nothing can ever move there.
-        holder = self._holder(shard, generation) or f"nobody-{shard}-{generation}"
+        known = self._holders.get((shard, generation)) or self._holder(shard, generation)
+        self._holders[shard, generation] = known
+        holder = known or f"nobody-{shard}-{generation}"
         if not self._watch.is_dead(holder):
             return None
         return self.take(shard, generation + 1)
@@ -121,7 +124,8 @@ class Claims:
             return
         # The own one last: until then nobody takes an older generation for the one that holds.
         for generation in range(1, claim.generation + 1):
-            with contextlib.suppress(FileNotFoundError):
+            # A claim that stays on a stale mount costs whoever comes next a lease, no more.
+            with contextlib.suppress(OSError):
                 self._path(claim.shard, generation).unlink()
 
     def _holder(self, shard: int, generation: int) -> str:

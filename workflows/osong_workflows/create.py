@@ -88,7 +88,6 @@ def create_campaign(
     check_folder(folder, settings)
     if not folder.plan.exists():
         _check_space(folder, library)
-    is_new = not folder.path.exists()
     with full_disk(folder.path):
         folder.path.mkdir(parents=True, exist_ok=True)
     with folder.locked():
@@ -97,6 +96,7 @@ def create_campaign(
         if folder.plan.exists():
             _check_library(folder, read_plan(folder), settings, records)
             return folder
+        is_first = not folder.settings.exists()
         try:
             write_atomically(folder.settings, settings.to_toml().encode())
             with full_disk(folder.path):
@@ -104,10 +104,25 @@ def create_campaign(
             n_workers = 1 if runner == "serial" else workers or allocated_cores()
             _plan(folder, settings, records, n_workers, (chunk_size, shard_chunks), target.box)
         except BaseException:
-            if is_new:
-                shutil.rmtree(folder.path, ignore_errors=True)
+            if is_first:
+                _undo(folder)
             raise
     return folder
+
+
+def _undo(folder: CampaignFolder) -> None:
+    """Remove what a beginning that failed has made, and nothing else.
+
+    Where the file system has no locks, another process may have begun the campaign meanwhile.
+    """
+    if _is_begun(folder):
+        return
+    for path in (folder.settings, folder.target, folder.path / "lock"):
+        path.unlink(missing_ok=True)
+    shutil.rmtree(folder.input, ignore_errors=True)
+    for empty in (folder.parts, folder.path):
+        with contextlib.suppress(OSError):
+            empty.rmdir()
 
 
 def finish_planning(folder: CampaignFolder, settings: CampaignSettings, workers: int) -> None:

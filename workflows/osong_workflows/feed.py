@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from osong_workflows.events import (
     WorkerRestarted,
 )
 from osong_workflows.packing import check_chunk_parts
-from osong_workflows.part_names import finished_shards
+from osong_workflows.part_names import finished_shards, is_finished
 from osong_workflows.tasks import DockChunk, PackShard
 
 if TYPE_CHECKING:
@@ -40,6 +39,10 @@ __all__ = ["Feed"]
 _POLL_S: Final = 2.0
 """Between two looks at the claims of others while there is nothing to do; grows to the next."""
 _SLOW_POLL_S: Final = 15.0
+_LOOK_S: Final = 15.0
+"""How often a pilot looks whether its shards are still its own."""
+_NAP_S: Final = 0.5
+"""How soon a signal is heeded while there is nothing to do."""
 _MAX_LOST: Final = 6
 """A chunk whose worker dies so often, with care included, is not a matter of one molecule; nor is a
 shard that cannot be packed."""
@@ -56,7 +59,7 @@ class _Held:
 class Feed:
     """Hands out a pilot's tasks (a ``TaskSource``) and keeps its books.
 
-    All but `drain`, `stop` and `state` is called from one thread.
+    All but `drain` and `state` is called from one thread.
 
     Parameters
     ----------
@@ -95,14 +98,14 @@ class Feed:
         self._held: dict[int, _Held] = {}
         self._ready: deque[Task] = deque()
         self._under_way: set[Task] = set()
-        self._n_lost: Counter[str] = Counter()
+        self._n_lost: Counter[Task] = Counter()
         self._finished: set[int] = set()
         self._own: set[int] | None = None
         self._n_elsewhere = 0
         self._next_scan = 0.0
+        self._next_look = 0.0
         self._poll_s = _POLL_S
         self._failures: Counter[str] = Counter()
-        self._wake = threading.Event()
         self._is_draining = False
         self._give_up_at = float("inf")
 
@@ -117,10 +120,12 @@ class Feed:
         return self._clock() >= self._give_up_at
 
     def drain(self, grace_s: float) -> None:
-        """Hand out nothing more, and give up what is still under way after some seconds."""
-        self._is_draining = True
+        """Hand out nothing more, and give up what is still under way after some seconds.
+
+        Called from a signal's handler: it takes no lock that the interrupted code may hold.
+        """
         self._give_up_at = min(self._give_up_at, self._clock() + grace_s)
-        self._wake.set()
+        self._is_draining = True
 
     def take(self, *, wait: bool) -> Task | None:
         """Return the next task (see ``TaskSource.take``)."""
@@ -131,7 +136,7 @@ class Feed:
                 return task
             if self.is_finished or not wait:
                 return None
-            self._wake.wait(max(0.05, self._next_scan - self._clock()))
+            time.sleep(min(_NAP_S, max(0.05, self._next_scan - self._clock())))
         return None
 
     def done(self, task: Task, result: TaskResult) -> None:
@@ -142,7 +147,7 @@ class Feed:
         if isinstance(task, DockChunk):
             self._tell_chunk(task, result)
             held = self._held.get(self._plan.shard_of(task.chunk))
-            if held is not None:
+            if held is not None and task.chunk in held.left:
                 held.left.discard(task.chunk)
                 if not held.left:
                     self._complete(held)
@@ -162,17 +167,20 @@ class Feed:
             It did so too often.
         """
         self._under_way.discard(task)
-        what = f"shard {task.shard}" if isinstance(task, PackShard) else f"chunk {task.chunk}"
-        self._n_lost[what] += 1
+        again: Task = task
+        what = f"shard {self._shard(task)}"
         if isinstance(task, DockChunk):
+            again = DockChunk(task.chunk, with_care=True)
+            what = f"chunk {task.chunk}"
             self._publisher(TaskLost(task.chunk, reason))
-        if self._n_lost[what] >= _MAX_LOST:
+        self._n_lost[again] += 1
+        if self._n_lost[again] >= _MAX_LOST:
             raise CampaignError(
-                f"{self._folder.path}: {what} lost its worker {_MAX_LOST} times "
-                f"({reason}); see {self._folder.logs}, then run osong doctor on the nodes"
+                f"{self._folder.path}: {what} lost its worker {_MAX_LOST} times ({reason}); see "
+                f"{self._folder.logs}, then run osong doctor on the nodes"
             )
-        again = task if isinstance(task, PackShard) else DockChunk(task.chunk, with_care=True)
-        self._ready.append(again)
+        if self._shard(task) in self._held:
+            self._ready.append(again)
 
     def rejected(self, host: str, reason: str) -> None:
         """Hear of a worker that was sent away because it could not work."""
@@ -207,6 +215,7 @@ class Feed:
 
     def _next(self) -> Task | None:
         """Return a task, claiming shards where none is left; None if there is none now."""
+        self._forget_stolen()
         while not self._ready:
             if self._clock() < self._next_scan:
                 return None
@@ -223,34 +232,38 @@ class Feed:
         generations = self._claims.generations()
         self._finished = set(finished_shards(self._folder, self._plan))
         self._tell_elsewhere()
-        self._forget_stolen(generations)
         for shard in self._free(generations):
             claim = self._claims.take(shard)
-            if claim is not None:
-                self._begin(claim)
+            if claim is not None and self._begin(claim):
                 return True
         for shard, generation in sorted(generations.items()):
             if shard not in self._held and shard not in self._finished:
                 claim = self._claims.take_over(shard, generation)
-                if claim is not None:
-                    self._begin(claim)
+                if claim is not None and self._begin(claim):
                     return True
         return False
 
     def _free(self, generations: dict[int, int]) -> Iterator[int]:
         """Yield unfinished shards that nobody has, in an order of this pilot's own."""
         n_shards = self._plan.n_shards
-        others = generations.keys() - self._held.keys()
-        begin = _spread(self._me.id, n_shards) if others else 0
+        # Elements of an array start together; a process alone begins at the beginning.
+        is_alone = not self._me.job and not generations.keys() - self._held.keys()
+        begin = 0 if is_alone else _spread(self._me.id, n_shards)
         for offset in range(n_shards):
             shard = (begin + offset) % n_shards
             if shard not in generations and shard not in self._finished:
                 yield shard
 
-    def _forget_stolen(self, generations: dict[int, int]) -> None:
-        """Stop working at shards that others took over while this pilot showed no life."""
+    def _forget_stolen(self) -> None:
+        """Stop working at shards that others took over while this pilot showed no life.
+
+        They may have finished and released them since: then the claim is gone.
+        """
+        if self._clock() < self._next_look:
+            return
+        self._next_look = self._clock() + _LOOK_S
         for shard, held in list(self._held.items()):
-            if generations.get(shard, 0) > held.claim.generation:
+            if not self._claims.holds(held.claim):
                 del self._held[shard]
                 self._ready = deque(task for task in self._ready if self._shard(task) != shard)
 
@@ -259,8 +272,13 @@ class Feed:
             return task.shard
         return self._plan.shard_of(task.chunk)
 
-    def _begin(self, claim: Claim) -> None:
-        """Hand out the chunks of a new shard that have no part."""
+    def _begin(self, claim: Claim) -> bool:
+        """Hand out the chunks of a new shard that have no part; False where it is finished."""
+        if is_finished(self._folder, self._plan, claim.shard, self._me.id):
+            # The listing of parts was older than that of claims, as NFS may have it.
+            self._finished.add(claim.shard)
+            self._claims.release(claim)
+            return False
         self._publisher(ShardClaimed(claim.shard, claim.generation))
         self._held[claim.shard] = held = _Held(claim)
         shard = self._plan.shard(claim.shard)
@@ -274,6 +292,7 @@ class Feed:
             self._hand_out(held, left)
         else:
             self._complete(held)
+        return True
 
     def _hand_out(self, held: _Held, chunks: Sequence[int]) -> None:
         held.left.update(chunks)

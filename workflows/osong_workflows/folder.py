@@ -9,6 +9,9 @@ import io
 import json
 import os
 import socket
+import sys
+import time
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
@@ -31,6 +34,7 @@ __all__ = [
     "write_atomically",
 ]
 
+_LOCK_POLL_S: Final = 0.5
 _NO_LOCKS: Final = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL})
 """What ``flock`` answers on file systems without locks."""
 
@@ -108,18 +112,26 @@ class CampaignFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[bool]:
-        """Hold the folder for writing; yields False where the file system has no locks.
+        """Begin a campaign alone; yields False where the file system has no locks.
 
-        The kernel frees the lock when its holder dies, however that happens, so there is no stale
-        lock to clean up. Without locks two runs waste work but harm nothing: a part appears by a
-        rename and its name says what is in it.
-
-        Raises
-        ------
-        CampaignError
-            Another process holds the folder; the message names it.
+        Waits for another process that is beginning it. The kernel frees the lock when its holder
+        dies, however that happens, so there is no stale lock to clean up. Without locks the last
+        plan that is written counts.
         """
-        with locked_by(self.path / "lock", "campaign folder") as is_locked:
+        with contextlib.ExitStack() as stack:
+            is_told = False
+            while True:
+                try:
+                    is_locked = stack.enter_context(
+                        locked_by(self.path / "lock", "campaign folder")
+                    )
+                    break
+                except CampaignError as error:
+                    if not is_told:
+                        is_told = True
+                        holder = str(error).partition(";")[0]
+                        sys.stderr.write(f"osong: {holder}: waiting until it has begun it\n")
+                    time.sleep(_LOCK_POLL_S)
             yield is_locked
 
 
@@ -209,14 +221,22 @@ class DiscardableFile(io.BufferedWriter):
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write a small file so that it is there whole or not at all, also after a power cut."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    """Write a small file so that it is there whole or not at all, also after a power cut.
+
+    Several processes may do so at once: the last one's file stays.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
     with full_disk(path.parent):
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        # Exclusively: a link that somebody planted under this name is not followed.
+        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
         sync_folder(path.parent)
 
 

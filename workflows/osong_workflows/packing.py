@@ -99,7 +99,11 @@ def check_chunk_parts(
     valid: dict[int, Path] = {}
     damaged = []
     for chunk, path in chunk_parts(folder, plan, plan.shard(index)).items():
-        problem = part_problem(path, plan.chunk(chunk))
+        try:
+            problem = part_problem(path, plan.chunk(chunk))
+        except FileNotFoundError:
+            # Another pilot has packed the shard, or set the part aside, meanwhile.
+            continue
         if problem is None:
             valid[chunk] = path
             continue

@@ -8,9 +8,11 @@ while a shard of several chunks is under way, the parts of its chunks lie in a f
 from __future__ import annotations
 
 import bisect
+import contextlib
 import hashlib
 import json
 import re
+import uuid
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from osong.errors import CampaignError
+from osong.errors import CampaignError, ResourceError
 from osong_workflows.folder import full_disk, names_in
 from osong_workflows.part_files import campaign_of
 from osong_workflows.plan import Chunk, Shard
@@ -37,6 +39,7 @@ __all__ = [
     "find_results",
     "finished_shards",
     "foreign_parts",
+    "is_finished",
     "part_counts",
     "part_name",
     "part_place",
@@ -121,6 +124,27 @@ def finished_shards(folder: CampaignFolder, plan: Plan) -> dict[int, Path]:
     return found
 
 
+def is_finished(folder: CampaignFolder, plan: Plan, index: int, who: str) -> bool:
+    """Return whether a shard has its part, as the file system knows it and not as it remembers.
+
+    NFS shows the names in a folder as they were up to a minute ago, unless this machine has changed
+    something there.
+
+    Parameters
+    ----------
+    folder, plan, index
+        The campaign and the shard.
+    who
+        A pilot; in the name of the file that is made and removed.
+    """
+    probe = folder.parts / f".{index:06d}-{who}-{uuid.uuid4().hex[:8]}.tmp"
+    with full_disk(folder.path):
+        probe.touch(exist_ok=False)
+        probe.unlink(missing_ok=True)
+    prefix = f"{index:06d}-{plan.shard(index).key[:16]}-"
+    return any(name.startswith(prefix) and _NAME.fullmatch(name) for name in names_in(folder.parts))
+
+
 def chunk_parts(folder: CampaignFolder, plan: Plan, shard: Shard) -> dict[int, Path]:
     """Return the parts of a shard's chunks while it is not packed, by name only."""
     place = folder.shard_parts(shard.index)
@@ -188,11 +212,22 @@ def part_counts(part: Path) -> tuple[int, Counter[str]]:
 
 
 def part_problem(part: Path, piece: Piece) -> str | None:
-    """Return what is wrong with a part, or None: checksum, counts and the molecules' numbers."""
+    """Return what is wrong with a part, or None: checksum, counts and the molecules' numbers.
+
+    Raises
+    ------
+    ResourceError
+        It cannot be read now, which says nothing about what is in it.
+    """
+    with _readable(part):
+        return _damage(part, piece)
+
+
+def _damage(part: Path, piece: Piece) -> str | None:
+    match = _NAME.fullmatch(part.name)
+    if match is None or _checksum(part) != match[3]:
+        return "its bytes are not those that were written"
     try:
-        match = _NAME.fullmatch(part.name)
-        if match is None or _checksum(part) != match[3]:
-            return "its bytes are not those that were written"
         n_ok, failures = part_counts(part)
         if n_ok + failures.total() != piece.n_records:
             return f"it has {n_ok + failures.total()} molecules instead of {piece.n_records}"
@@ -200,13 +235,29 @@ def part_problem(part: Path, piece: Piece) -> str | None:
             if (file.metadata.metadata or {}).get(b"osong.key", b"").decode() != piece.key:
                 return "it is of another campaign or of another piece of this one"
             index = file.read(columns=["index"], use_threads=False)["index"].to_pylist()
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, CampaignError) as error:
+        cause = error.__cause__ if isinstance(error, CampaignError) else error
+        if isinstance(cause, OSError) and cause.errno:
+            # Arrow's own complaints about a file's content have no number of the system.
+            raise cause from error
         return f"it cannot be read ({error})"
-    except CampaignError as error:
-        return str(error)
     if index != list(range(piece.start, piece.start + piece.n_records)):
         return "its molecules are not those of its chunk"
     return None
+
+
+@contextlib.contextmanager
+def _readable(part: Path) -> Iterator[None]:
+    """Keep errors of the file system apart from damage: a bad moment is none."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ResourceError(
+            f"{part}: cannot be read now ({error.strerror or error}); it is left as it is: see to "
+            "the file system or the limits of this process, then run the same command again"
+        ) from error
 
 
 def set_aside(folder: CampaignFolder, part: Path) -> Path | None:

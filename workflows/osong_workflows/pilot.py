@@ -90,8 +90,10 @@ def fly(
         error = str(problem)
         raise
     finally:
-        feed.close()
-        heart.last_beat(error)
+        try:
+            feed.close()
+        finally:
+            heart.last_beat(error)
     return feed.is_finished
 
 

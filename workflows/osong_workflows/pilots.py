@@ -6,6 +6,7 @@ counter moves while the observer's own clock does: clocks of two machines are ne
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import time
@@ -32,6 +33,7 @@ __all__ = [
     "new_pilot",
     "process_is_gone",
     "read_pilots",
+    "ticks_at_start",
 ]
 
 BEAT_S: Final = 20.0
@@ -39,6 +41,8 @@ BEAT_S: Final = 20.0
 LEASE_S: Final = 120.0
 """A pilot that shows no life for so long is taken for dead. A parallel file system may stall for a
 minute; a pilot that is wrongly taken for dead does no harm, only double work."""
+
+_READ_AGAIN_S: Final = 5.0
 
 Clock: TypeAlias = Callable[[], float]
 """Seconds that only ever grow; tests and simulations have their own."""
@@ -52,7 +56,8 @@ class PilotState(BaseModel):
     id
         Its name: safe as a file name.
     host, node, pid, process_start, boot_id, pid_namespace
-        Which process it is, and of which machine since which start of it.
+        Which process it is, and of which machine since which start of it; the process's own start
+        in clock ticks since then, which no change of the clock moves.
     job, restart
         Slurm's job (with its array task) and how often that was requeued; "" and 0 outside.
     beat
@@ -86,7 +91,7 @@ class PilotState(BaseModel):
     host: str
     node: str
     pid: int
-    process_start: float
+    process_start: int
     boot_id: str
     pid_namespace: int
     job: str = ""
@@ -127,7 +132,7 @@ def new_pilot(runner: str) -> PilotState:
         host=socket.gethostname(),
         node=os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
         pid=os.getpid(),
-        process_start=psutil.Process().create_time(),
+        process_start=ticks_at_start(os.getpid()),
         boot_id=_boot_id(),
         pid_namespace=_pid_namespace(),
         job=job,
@@ -171,6 +176,7 @@ class PilotWatch:
         self._lease_s = lease_s
         self._clock = clock
         self._seen: dict[str, tuple[int, float]] = {}
+        self._read: dict[str, tuple[float, PilotState | None]] = {}
 
     def is_dead(self, pilot: str) -> bool:
         """Return whether a pilot ended, is known to be dead, or showed no life for a lease.
@@ -179,7 +185,7 @@ class PilotWatch:
         """
         if pilot == self._me.id:
             return False
-        state = _read(self._folder.pilots / f"{pilot}.json")
+        state = self._state(pilot)
         if state is not None and self._is_known_dead(state):
             return True
         # Without a readable file nothing ever moves.
@@ -189,6 +195,15 @@ class PilotWatch:
             self._seen[pilot] = (beat, self._clock())
             return False
         return self._clock() - since >= self._lease_s
+
+    def _state(self, pilot: str) -> PilotState | None:
+        """Return what a pilot's file says, or said a moment ago: one pilot has many shards."""
+        now = self._clock()
+        when, state = self._read.get(pilot, (-math.inf, None))
+        if now - when >= min(_READ_AGAIN_S, self._lease_s / 20):
+            state = _read(self._folder.pilots / f"{pilot}.json")
+            self._read[pilot] = (now, state)
+        return state
 
     def _is_known_dead(self, state: PilotState) -> bool:
         """Return whether no clock is needed to tell."""
@@ -207,11 +222,10 @@ def process_is_gone(state: PilotState, here: PilotState) -> bool:
     if (state.host, state.boot_id, state.pid_namespace) != machine or not here.boot_id:
         return False
     try:
-        process = psutil.Process(state.pid)
         # A later process may have the same number, and a dead one stays as a zombie until whoever
         # started it takes notice, which in some containers nobody does.
-        is_another = abs(process.create_time() - state.process_start) > 1.0
-        return is_another or process.status() == psutil.STATUS_ZOMBIE
+        is_another = ticks_at_start(state.pid) != state.process_start
+        return is_another or psutil.Process(state.pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
     except psutil.Error:
@@ -224,6 +238,24 @@ def _read(path: Path) -> PilotState | None:
         return PilotState.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):
         return None
+
+
+def ticks_at_start(pid: int) -> int:
+    """Return when a process began, in clock ticks since the machine did (proc(5), field 22).
+
+    Raises
+    ------
+    psutil.NoSuchProcess
+        There is none.
+    """
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        raise psutil.NoSuchProcess(pid) from None
+    except OSError:
+        return 0
+    # The name of the program, in brackets, may hold anything.
+    return int(text.rpartition(")")[2].split()[19])
 
 
 def _boot_id() -> str:

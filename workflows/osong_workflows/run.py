@@ -17,7 +17,13 @@ from osong_workflows.folder import CampaignFolder
 from osong_workflows.memory import share_of_memory
 from osong_workflows.outcome import DockedMolecule, FailedMolecule
 from osong_workflows.packing import pack_shard
-from osong_workflows.part_names import finished_shards, part_place
+from osong_workflows.part_names import (
+    chunk_parts,
+    finished_shards,
+    part_counts,
+    part_place,
+    part_problem,
+)
 from osong_workflows.parts import PartFile, PartWriter
 from osong_workflows.plan import chunk_records, read_plan
 from osong_workflows.settings import read_settings
@@ -100,6 +106,11 @@ class Run:
     def _dock(self, task: DockChunk) -> TaskResult:
         """Dock one chunk into one part."""
         chunk = self._plan.chunk(task.chunk)
+        there = self._part_of(chunk)
+        if there is not None:
+            # This pilot was taken for dead, and another did it meanwhile.
+            n_ok, failures = part_counts(there)
+            return TaskResult(n_ok=n_ok, failures=dict(failures))
         self._restarts.list = []
         place = part_place(self._folder, self._plan, chunk)
         part = PartWriter(PartFile(place, chunk, self._pilot, self._scratch))
@@ -111,6 +122,14 @@ class Run:
                 raise
         restarts = tuple(self._restarts.list[:_TOLD_RESTARTS])
         return TaskResult(n_ok=part.n_ok, failures=dict(part.failures), restarts=restarts)
+
+    def _part_of(self, chunk: Chunk) -> Path | None:
+        """Return the part of a chunk that is done; its bytes are checked when it is packed."""
+        shard = self._plan.shard(self._plan.shard_of(chunk.index))
+        if self._plan.shard_chunks == 1:
+            return finished_shards(self._folder, self._plan).get(shard.index)
+        part = chunk_parts(self._folder, self._plan, shard).get(chunk.index)
+        return part if part is not None and part_problem(part, chunk) is None else None
 
     def _fill(
         self, part: PartWriter, chunk: Chunk, supervisors: Supervisors[DockedMolecule]

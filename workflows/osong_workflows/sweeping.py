@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["check_parts", "sweep_dead", "sweep_finished"]
 
 _TEMPORARY: Final = re.compile(r"\.\d{6,}-(?P<pilot>.+)-[0-9a-f]{8}\.tmp")
+_BEAT: Final = re.compile(r"\.(?P<pilot>.+)\.json\..*tmp")
+_OF_BEGINNING: Final = re.compile(r"\.(campaign\.toml|plan\.json|target\.osong)\..*tmp")
+"""What is written before anything runs: nobody is at it any more once a campaign is finished."""
 
 
 def check_parts(
@@ -50,10 +53,10 @@ def check_parts(
             sizes[index] = part.stat().st_size
     is_little = sum(sizes.values()) <= limit_bytes
     for index, size in sizes.items():
+        problem = None if size else "it is empty"
         if is_little:
-            problem = part_problem(parts[index], plan.shard(index))
-        else:
-            problem = None if size else "it is empty"
+            with contextlib.suppress(FileNotFoundError):
+                problem = part_problem(parts[index], plan.shard(index))
         if problem is not None:
             moved = set_aside(folder, parts[index])
             if moved is not None:
@@ -67,20 +70,29 @@ def sweep_dead(folder: CampaignFolder, watch: PilotWatch) -> None:
         match = _TEMPORARY.fullmatch(path.name)
         if match and match["pilot"] in known and watch.is_dead(match["pilot"]):
             path.unlink(missing_ok=True)
-    for pilot in known:
-        beat = folder.pilots / f".{pilot}.json.tmp"
-        if beat.exists() and watch.is_dead(pilot):
-            beat.unlink(missing_ok=True)
+    for name in names_in(folder.pilots):
+        beat = _BEAT.fullmatch(name)
+        if beat and beat["pilot"] in known and watch.is_dead(beat["pilot"]):
+            (folder.pilots / name).unlink(missing_ok=True)
 
 
-def sweep_finished(folder: CampaignFolder) -> None:
-    """Remove what only a campaign under way needs: claims, parts of chunks, unfinished files."""
+def sweep_finished(folder: CampaignFolder, watch: PilotWatch) -> None:
+    """Remove what only a campaign under way needs: claims, parts of chunks, unfinished files.
+
+    What belongs to a pilot that lives, or to a command at work here, is left to it.
+    """
+    sweep_dead(folder, watch)
     for place in (folder.claims, folder.run):
         shutil.rmtree(place, ignore_errors=True)
-    for path in (*_temporaries(folder), *folder.path.glob(".*.tmp")):
-        # Another pilot may be writing the outputs already.
-        if path.is_file() and not path.name.startswith(".hits."):
+    known = {state.id for state in read_pilots(folder)}
+    for path in _temporaries(folder):
+        match = _TEMPORARY.fullmatch(path.name)
+        # A pilot has its file before it writes anything else.
+        if match and match["pilot"] not in known:
             path.unlink(missing_ok=True)
+    for name in names_in(folder.path):
+        if _OF_BEGINNING.fullmatch(name) and (folder.path / name).is_file():
+            (folder.path / name).unlink(missing_ok=True)
     with contextlib.suppress(FileNotFoundError):
         for entry in list(os.scandir(folder.parts)):
             if entry.is_dir() and entry.name.isdecimal():
