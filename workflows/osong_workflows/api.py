@@ -17,6 +17,7 @@ from osong_workflows.create import create_campaign
 from osong_workflows.docking import DEFAULT_DOCKER
 from osong_workflows.file_campaigns import campaign_folders, create_campaigns
 from osong_workflows.jobs import describe_states
+from osong_workflows.mpi_world import folder_of_ranks, one_rank_speaks
 from osong_workflows.outputs import read_outputs, read_wishes, write_outputs
 from osong_workflows.overview import log_lines, observe
 from osong_workflows.panel import draw_campaigns
@@ -56,10 +57,12 @@ __all__ = [
     "create_campaigns",
     "describe_states",
     "draw_campaigns",
+    "folder_of_ranks",
     "folders_to_submit",
     "load_site",
     "log_lines",
     "observe",
+    "one_rank_speaks",
     "open_campaign",
     "plan_campaign",
     "plan_view",

@@ -49,7 +49,7 @@ START_LIMIT_S: Final = 600.0
 """A rank that does not come up within this leaves the others waiting, without a word from MPI."""
 _FINALIZE_S: Final = 30.0
 _SILENCE_S: Final = 3.0
-"""So long ranks that say nothing outlive what they would say: launchers end all ranks when one ends."""
+"""So long silent ranks outlive the one that speaks: launchers end all when one ends."""
 _VISIBLE_S: Final = 30.0
 """How long a parallel file system may take to show new certificates to other nodes."""
 

@@ -24,12 +24,19 @@ __all__ = [
     "WorkersOption",
 ]
 
+
+def _at_least_one(n: int | None) -> int | None:
+    if n is not None and n < 1:
+        raise InputError(f"--workers {n}: give a number of at least 1, or leave it out")
+    return n
+
+
 WorkersOption = Annotated[
     int | None,
     typer.Option(
         "--workers",
         "-j",
-        min=1,
+        callback=_at_least_one,
         metavar="N",
         help="Molecules at a time, a core each; as many as this job may use by default.",
     ),

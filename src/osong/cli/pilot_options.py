@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from osong.errors import InputError
+
 __all__ = ["PilotChoice"]
 
 _PILOT = "In a batch job"
@@ -75,6 +77,26 @@ class PilotChoice:
         int | None,
         typer.Option("--nodes", min=1, metavar="N", help="Nodes in all.", rich_help_panel=_SLURM),
     ] = None
+
+    def check(self, runner: str) -> None:
+        """Refuse what the runner does not heed.
+
+        Raises
+        ------
+        InputError
+            There is something.
+        """
+        given = {
+            "--osong-command": (self.osong_command, ("srun",)),
+            "--srun-flags": (self.srun_flags, ("srun",)),
+            "--interface": (self.interface, ("srun", "mpi")),
+            "--dashboard": (self.dashboard, ("srun",)),
+            "--site": (self.site, ("slurm",)),
+            "--nodes": (self.nodes, ("slurm",)),
+        }
+        for option, (value, runners) in given.items():
+            if value and runner not in runners:
+                raise InputError(f"{option} goes with --runner {' or '.join(runners)}")
 
     def options(self) -> dict[str, Any]:
         """Return what was given, as options of ``Campaign.resume``."""

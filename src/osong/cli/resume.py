@@ -1,16 +1,16 @@
 """`osong resume`: do what campaigns have left to do, here or on the nodes of a job."""
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from osong.cli.campaign import print_results, stopped_hint
+from osong.cli.campaign import print_results, stopped_hint, write_outputs
 from osong.cli.expand import expand_options
 from osong.cli.options import WorkersOption
 from osong.cli.pilot_options import PilotChoice
 from osong.cli.terminal import console
-from osong.errors import InputError
 
 if TYPE_CHECKING:
     from osong.campaigns import Campaign
@@ -57,16 +57,16 @@ def resume(
     """
     from osong.campaigns import workflows
 
+    flows = workflows()
+    with flows.one_rank_speaks() if runner == "mpi" else contextlib.nullcontext():
+        pilot.check(runner)
+        folders = _folders(path, runner)
     if runner == "slurm":
-        for folder in workflows().folders_to_submit(path):
-            workflows().submit_and_watch(folder, pilot.site, pilot.nodes)
+        for folder in folders:
+            flows.submit_and_watch(folder, pilot.site, pilot.nodes)
         return
-    if pilot.site or pilot.nodes:
-        raise InputError("--site and --nodes go with --runner slurm")
-    # A campaign file whose campaign has not begun begins here.
-    find = workflows().folders_to_submit if path.is_file() else workflows().campaign_folders
-    for folder in find(path):
-        campaign = workflows().open_campaign(folder)
+    for folder in folders:
+        campaign = flows.open_campaign(folder)
         options: dict[str, Any] = {"progress": False} if quiet else {}
         with stopped_hint(folder):
             campaign.resume(
@@ -75,8 +75,22 @@ def resume(
         _tell(campaign, hits, quiet=quiet)
 
 
+def _folders(path: Path, runner: str) -> list[Path]:
+    """Return the folders of the campaigns; a campaign file's that are not there yet are made."""
+    from osong.campaigns import workflows
+
+    flows = workflows()
+    if runner == "mpi":
+        # Each rank would make them.
+        return [flows.folder_of_ranks(path)]
+    is_to_begin = runner == "slurm" or path.is_file()
+    found: list[Path] = (flows.folders_to_submit if is_to_begin else flows.campaign_folders)(path)
+    return found
+
+
 def _tell(campaign: "Campaign", hits: int, *, quiet: bool) -> None:
     if quiet:
+        write_outputs(campaign)
         console().print(str(campaign.status()), soft_wrap=True)
     else:
         print_results(campaign, hits)
