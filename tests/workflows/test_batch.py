@@ -24,6 +24,9 @@ PILOT = """\
 import json, os, signal, sys, time
 from pathlib import Path
 me = Path(os.environ["STUB"])
+if sys.argv[1] == "status":
+    print(os.environ["STUB_STATUS"])
+    sys.exit(0)
 (me / "arguments").write_text(json.dumps(sys.argv[1:]))
 def stop(number, frame):
     with open(me / "signals", "a") as file:
@@ -92,15 +95,21 @@ def wait_until(path: Path) -> None:
         time.sleep(0.02)
 
 
+def note_errors(folder: Path, n: int) -> None:
+    """As so many runs in a row that ended with an error would have."""
+    (folder / "run").mkdir(mode=0o700)
+    (folder / "run" / "errors-7_3").write_text("1\n" * n)
+
+
 REQUEUED = ["squeue --noheader --jobs=7_3 --format=%T", "scontrol requeue 7_3"]
 
 
 @pytest.mark.parametrize(
-    ("does", "restarts", "state", "expected"),
+    ("does", "n_errors", "state", "expected"),
     [
-        ("0", "0", "RUNNING", ["scancel --quiet --state=PENDING 7"]),
+        ("0", "5", "RUNNING", ["scancel --quiet --state=PENDING 7"]),
         ("75", "0", "RUNNING", REQUEUED),
-        ("75", "99", "RUNNING", REQUEUED),
+        ("75", "5", "RUNNING", REQUEUED),
         ("75", "0", "COMPLETING", REQUEUED[:1]),
         ("1", "0", "RUNNING", REQUEUED),
         ("1", "4", "RUNNING", REQUEUED),
@@ -108,14 +117,46 @@ REQUEUED = ["squeue --noheader --jobs=7_3 --format=%T", "scontrol requeue 7_3"]
         ("130", "5", "RUNNING", []),
     ],
 )
-def test_what_becomes_of_an_element_that_ended(slurm, does, restarts, state, expected):
+def test_what_becomes_of_an_element_that_ended(slurm, does, n_errors, state, expected):
     batch = make_pilots(slurm, stub_site(slurm), 1)
-    variables = {"SLURM_RESTART_COUNT": restarts, "STUB_STATE": state}
+    note_errors(slurm, int(n_errors))
+    # How often Slurm itself brought it back says nothing.
+    variables = {"SLURM_RESTART_COUNT": "99", "STUB_STATE": state}
     process = start(slurm, batch.script, does, **variables)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == int(does)
     assert called(slurm) == expected
     assert f"the pilot ended with code {does}" in output
+
+
+def test_errors_count_in_a_row(slurm):
+    script = make_pilots(slurm, stub_site(slurm), 1).script
+    for does in ("1", "1", "75", *"11111"):
+        start(slurm, script, does).communicate(timeout=60)
+    assert called(slurm) == REQUEUED * 8
+    assert oct((slurm / "run").stat().st_mode & 0o777) == "0o700"
+    start(slurm, script, "1").communicate(timeout=60)
+    assert called(slurm) == REQUEUED * 8, "the sixth in a row"
+
+
+def test_errors_that_cannot_be_counted_bring_nothing_back(slurm):
+    (slurm / "run").touch()
+    start(slurm, make_pilots(slurm, stub_site(slurm), 1).script, "1").communicate(timeout=60)
+    assert called(slurm) == []
+
+
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_lost_rank_of_a_finished_campaign_is_no_error(slurm, is_finished):
+    mpiexec = slurm / "bin" / "mpiexec"
+    mpiexec.write_text('#!/bin/sh\nshift 2\nexec "$@"\n')
+    mpiexec.chmod(0o755)
+    site = stub_site(slurm, launch="mpi", mpi=Mpi(launcher="mpiexec"))
+    script = make_pilots(slurm, site, 1).script
+    variables = {"STUB_STATUS": json.dumps({"is_finished": is_finished, "n": 1})}
+    process = start(slurm, script, "137", **variables)
+    process.communicate(timeout=60)
+    assert process.returncode == (0 if is_finished else 137)
+    assert called(slurm) == (["scancel --quiet --state=PENDING 7"] if is_finished else REQUEUED)
 
 
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
@@ -134,9 +175,8 @@ def test_signals_are_passed_on_and_the_pilot_is_waited_for(slurm, number):
 
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM])
 def test_warning_that_kills_a_pilot_which_did_not_listen_yet_is_no_error(slurm, number):
-    process = start(
-        slurm, make_pilots(slurm, stub_site(slurm), 1).script, "deaf", SLURM_RESTART_COUNT="9"
-    )
+    note_errors(slurm, 9)
+    process = start(slurm, make_pilots(slurm, stub_site(slurm), 1).script, "deaf")
     wait_until(slurm / "begun")
     process.send_signal(number)
     process.communicate(timeout=60)

@@ -417,7 +417,7 @@ def test_pilot_that_cannot_begin_is_tried_again(in_slurm, tmp_path):
 
 def test_campaign_that_gets_nowhere_is_given_up(in_slurm, tmp_path):
     it = begin(tmp_path, "run", 4, 60.0, site())
-    for n in (1, 2, 3):
+    for n in (1, 2, 3, 4):
         wait_for(lambda n=n: len(read_jobs(it.folder).submissions) == n, f"submission {n}")
         wait_for(lambda: read_jobs(it.folder).submissions[-1].finish, "its finishing job")
         slurm("scancel", read_jobs(it.folder).submissions[-1].pilots)

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -15,10 +16,12 @@ from campaign_helpers import DOCKER, FakeTarget, molecules
 from typer.testing import CliRunner
 
 from osong.cli.main import app
-from osong.errors import CampaignError, InputError
+from osong.errors import CampaignError, InputError, ResourceError
+from osong_workflows import api, sending
 from osong_workflows import submit as submitting
 from osong_workflows.campaign_file import CampaignFile
 from osong_workflows.create import create_campaign
+from osong_workflows.folder import CampaignFolder
 from osong_workflows.jobs import (
     Jobs,
     JobState,
@@ -28,7 +31,9 @@ from osong_workflows.jobs import (
     job_states,
     now,
     read_jobs,
+    read_own_jobs,
 )
+from osong_workflows.plan import read_plan
 from osong_workflows.settings import make_settings
 from osong_workflows.sites import Site
 from osong_workflows.status import count_status
@@ -187,6 +192,62 @@ def test_array_without_a_job_after_it_is_taken_back(slurm, campaign):
     assert called(slurm)[-1] == "scancel --quiet 101"
 
 
+def test_nothing_is_sent_where_it_cannot_be_noted(slurm, campaign):
+    (campaign / "jobs.json").write_text("{")
+    before = contents(campaign)
+    for options in ([], ["--dry-run"]):
+        result = CliRunner().invoke(app, ["submit", str(campaign), "--site", "generic", *options])
+        assert result.exit_code == 1
+        assert result.stderr.count("\n") == 1
+        assert "jobs.json: cannot be read" in result.stderr
+        assert "http" not in result.stderr
+    assert called(slurm) == []
+    assert contents(campaign) == before
+
+
+@pytest.mark.parametrize("n_notes", [1, 2])
+@pytest.mark.parametrize("error", [ResourceError("disk full"), KeyboardInterrupt()])
+def test_what_was_sent_and_could_not_be_noted_is_taken_back(
+    slurm, campaign, monkeypatch, error, n_notes
+):
+    notes = []
+
+    def change(folder: Path, how: Callable[[Jobs], Jobs]) -> Jobs:
+        notes.append(how)
+        if len(notes) == n_notes:
+            raise error
+        return change_jobs(folder, how)
+
+    monkeypatch.setattr(sending, "change_jobs", change)
+    with pytest.raises(type(error)):
+        submit(campaign, Site())
+    assert called(slurm)[-1] == ("scancel --quiet 101", "scancel --quiet 102 101")[n_notes - 1]
+    assert read_jobs(campaign).submissions == ()
+
+
+def test_ctrl_c_between_the_two_jobs_leaves_none(slurm, campaign, monkeypatch):
+    real, batches = sending._sbatch, []
+
+    def sbatch(batch: object) -> str:
+        batches.append(batch)
+        if len(batches) == 2:
+            raise KeyboardInterrupt
+        return real(batch)
+
+    monkeypatch.setattr(sending, "_sbatch", sbatch)
+    with pytest.raises(KeyboardInterrupt):
+        submit(campaign, Site())
+    assert called(slurm)[-1] == "scancel --quiet 101"
+
+
+def test_job_that_cannot_be_taken_back_is_named(slurm, campaign):
+    (slurm / "sbatch.once").write_text("sbatch: error: QOSMaxSubmitJobPerUserLimit\n")
+    (slurm / "scancel.err").write_text("scancel: error: not now\n")
+    with pytest.raises(CampaignError, match=r"QOSMax.*not now.*by hand: scancel 101"):
+        submit(campaign, Site())
+    assert [s.pilots for s in read_jobs(campaign).submissions] == ["101"]
+
+
 def test_finished_campaign_is_not_submitted(slurm, campaign, monkeypatch):
     has_done(monkeypatch, 4)
     assert submit(campaign, Site()) is None
@@ -194,7 +255,20 @@ def test_finished_campaign_is_not_submitted(slurm, campaign, monkeypatch):
     result = CliRunner().invoke(app, ["submit", str(campaign), "--site", "generic"])
     assert result.exit_code == 0
     assert "is finished" in result.stdout
+    result = CliRunner().invoke(app, ["submit", str(campaign), "--site", "generic", "--dry-run"])
+    assert "is finished" in result.stdout
+    assert "#SBATCH" not in result.stdout
     assert called(slurm) == []
+
+
+def test_cancel_of_a_finished_campaign_advises_nothing(slurm, campaign, monkeypatch):
+    done = replace(
+        count_status(CampaignFolder(campaign), read_plan(CampaignFolder(campaign))), n_ok=4
+    )
+    monkeypatch.setattr(api, "status", lambda folder: done)
+    result = CliRunner().invoke(app, ["cancel", str(campaign)])
+    assert result.exit_code == 0, result.stderr
+    assert "no job waits or runs; the campaign is finished" in result.stdout
 
 
 def test_folder_of_another_version_is_refused(slurm, campaign):
@@ -246,6 +320,10 @@ def test_campaign_file_becomes_one_campaign_a_target(slurm, tmp_path, monkeypatc
     folders = sorted((tmp_path / "runs").iterdir())
     assert [len(read_jobs(folder).submissions) for folder in folders] == [1, 1]
     assert len(called(slurm)) == 4
+    file.write_text(f'library = "l.smi"\nout = "runs"\n[search]\nseed = 7\n{targets}')
+    result = CliRunner().invoke(app, [*command, "--dry-run"])
+    assert result.exit_code == 1, "as without --dry-run"
+    assert "seed" in result.stderr
 
 
 def test_command_says_what_it_submitted_and_what_it_cancelled(slurm, campaign):
@@ -265,8 +343,12 @@ def test_command_says_what_it_submitted_and_what_it_cancelled(slurm, campaign):
 
 def finish(campaign: Path) -> submitting.Continued:
     """Do as the job that comes after the last submission."""
+    return finish_as(campaign, read_jobs(campaign).submissions[-1].finish)
+
+
+def finish_as(campaign: Path, job: str) -> submitting.Continued:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SLURM_JOB_ID", read_jobs(campaign).submissions[-1].finish)
+        patch.setenv("SLURM_JOB_ID", job)
         return continue_or_give_up(campaign)
 
 
@@ -311,6 +393,130 @@ def test_nobody_but_the_job_after_the_pilots_submits_what_a_folder_says(slurm, c
     assert not [line for line in called(slurm) if line.startswith("sbatch")]
 
 
+def test_submissions_of_a_user_are_not_counted_as_in_vain(slurm, campaign):
+    change_jobs(campaign, lambda jobs: Jobs(submissions=(submission(),) * 9))
+    assert finish(campaign).submission is not None
+
+
+@pytest.mark.parametrize("n_sent", [1, 2])
+def test_cancel_while_a_job_submits_again_stands(slurm, campaign, monkeypatch, n_sent):
+    submit(campaign, Site())
+    real, batches = sending._sbatch, []
+
+    def sbatch(batch: object) -> str:
+        batches.append(batch)
+        if len(batches) == n_sent:
+            submitting._note_given_up(campaign, "cancelled at noon")
+        return real(batch)
+
+    monkeypatch.setattr(sending, "_sbatch", sbatch)
+    done = finish(campaign)
+    assert done.submission is None
+    assert "taken back: cancelled at noon" in done.message
+    assert called(slurm)[-1] == ("scancel --quiet 103", "scancel --quiet 104 103")[n_sent - 1]
+    jobs = read_jobs(campaign)
+    assert (jobs.given_up, len(jobs.submissions)) == ("cancelled at noon", 1)
+
+
+def test_two_do_not_submit_what_is_left(slurm, campaign, monkeypatch):
+    submit(campaign, Site())
+    real, batches = sending._sbatch, []
+
+    def sbatch(batch: object) -> str:
+        batches.append(batch)
+        if len(batches) == 1:
+            submit(campaign, Site())
+        return real(batch)
+
+    monkeypatch.setattr(sending, "_sbatch", sbatch)
+    assert finish(campaign).submission is None
+    jobs = read_jobs(campaign)
+    assert [s.by for s in jobs.submissions] == ["user", "user"]
+    assert jobs.given_up == ""
+    assert called(slurm)[-1].startswith("scancel --quiet ")
+
+
+def test_what_a_finishing_job_sent_just_before_is_cancelled_too(slurm, campaign, monkeypatch):
+    submit(campaign, Site())
+    (slurm / "squeue.out").write_text("102|RUNNING|None|n1\n")
+    note, real = submitting._note_given_up, submitting.run_slurm
+
+    def late(folder: Path, why: str) -> None:
+        mine = submission(pilots="103", finish="104", by="finish")
+        change_jobs(folder, lambda jobs: Jobs(submissions=(*jobs.submissions, mine)))
+        note(folder, why)
+
+    def run(*command: str) -> str:
+        said = real(*command)
+        if "102" in command:
+            (slurm / "squeue.out").write_text("103_0|PENDING|Resources|\n104|PENDING||\n")
+        return said
+
+    monkeypatch.setattr(submitting, "_note_given_up", late)
+    monkeypatch.setattr(submitting, "run_slurm", run)
+    cancel(campaign)
+    assert "scancel --quiet 104 103" in called(slurm)
+    assert "cancelled at" in read_jobs(campaign).given_up
+
+
+def test_site_that_somebody_else_wrote_is_not_submitted(slurm, campaign):
+    change_jobs(campaign, lambda jobs: Jobs(submissions=(submission(site=Site(setup=("x",))),)))
+    path = campaign / "jobs.json"
+    path.chmod(0o664)
+    for do in (finish, cancel, lambda folder: submit(folder, Site()), submitting.submit_and_watch):
+        with pytest.raises(CampaignError, match="others may write it"):
+            do(campaign)
+    assert read_jobs(campaign).submissions, "to look at it is no danger"
+    path.chmod(0o644)
+    path.rename(campaign / "elsewhere")
+    path.symlink_to("elsewhere")
+    with pytest.raises(CampaignError, match="cannot be read"):
+        finish_as(campaign, "2")
+    path.unlink()
+    if os.geteuid() == 0:
+        (campaign / "elsewhere").rename(path)
+        os.chown(path, 65534, 65534)
+        with pytest.raises(CampaignError, match="not a file of yours"):
+            finish(campaign)
+    assert called(slurm) == []
+
+
+def test_file_is_written_for_its_owner_alone(tmp_path):
+    before = os.umask(0)
+    try:
+        change_jobs(tmp_path, lambda jobs: Jobs(submissions=(submission(),)))
+    finally:
+        os.umask(before)
+    assert oct((tmp_path / "jobs.json").stat().st_mode & 0o777) == "0o644"
+    assert read_own_jobs(tmp_path).submissions
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["jobs.json", "jobs.lock"]
+
+
+def test_jobs_of_which_slurm_says_nothing_may_be_there(slurm, campaign, monkeypatch):
+    submit(campaign, Site())
+    (slurm / "called").unlink()
+    monkeypatch.setattr(submitting, "_PAUSES_S", (0.0, 0.0))
+    for name in ("squeue", "scontrol"):
+        (slurm / f"{name}.err").write_text("slurm_load_jobs error: Socket timed out\n")
+    for do in (finish, lambda folder: submitting.submit_and_watch(folder, "generic")):
+        with pytest.raises(CampaignError, match="does not say whether job 101"):
+            do(campaign)
+    with pytest.raises(CampaignError, match="Socket timed out"):
+        cancel(campaign)
+    assert read_jobs(campaign).given_up == "", "the job after other pilots may still go on"
+    names = [line.split()[0] for line in called(slurm)]
+    assert set(names) == {"squeue", "scontrol"}
+    assert names[:6] == ["squeue", "scontrol"] * 3, "patient, one question each time"
+
+
+def test_slurm_that_answers_late_is_waited_for(slurm, campaign, monkeypatch):
+    submit(campaign, Site())
+    answers = [[JobState("101", "pilot", "UNKNOWN")], [JobState("101", "pilot", "ENDED")]]
+    monkeypatch.setattr(submitting, "job_states", lambda submissions: answers.pop(0))
+    monkeypatch.setattr(submitting, "_PAUSES_S", (0.0, 0.0))
+    assert finish(campaign).submission is not None
+
+
 def test_copied_folder_has_no_jobs(slurm, campaign, tmp_path):
     submit(campaign, Site())
     shutil.copytree(campaign, tmp_path / "copy")
@@ -324,14 +530,15 @@ def test_campaign_of_another_version_of_osong_is_refused(slurm, campaign):
     text = (campaign / "campaign.toml").read_text().replace(version("osong"), "0.0.1")
     (campaign / "campaign.toml").write_text(text)
     before = contents(campaign)
-    with pytest.raises(CampaignError, match=r"begun with Osong 0\.0\.1"):
-        submit(campaign, Site())
+    for do in (submit, submitting.render):
+        with pytest.raises(CampaignError, match=r"begun with Osong 0\.0\.1"):
+            do(campaign, Site())
     assert contents(campaign) == before
     assert submit(campaign, Site(osong=("/opt/osong-0.0.1/bin/osong",))) is not None
 
 
 def test_progress_forgives_submissions_in_vain(slurm, campaign, monkeypatch):
-    change_jobs(campaign, lambda jobs: Jobs(submissions=tuple(submission() for _ in range(9))))
+    change_jobs(campaign, lambda jobs: Jobs(submissions=(submission(by="finish"),) * 9))
     has_done(monkeypatch, 1)
     assert finish(campaign).submission is not None
 

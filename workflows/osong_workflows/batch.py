@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Batch", "make_finish", "make_pilots"]
 
-_MAX_RESTARTS: Final = 5
-"""A pilot that ends with an error goes back into the queue unless it has begun so often before."""
+_MAX_ERRORS: Final = 5
+"""So many errors in a row bring an element back into the queue; the next one does not."""
 _NOT_IN_A_PATH: Final = re.compile(r"[\\\x00-\x1f\x7f]")
 
 
@@ -87,7 +87,9 @@ def make_pilots(folder: Path, site: Site, nodes: int) -> Batch:
         directives=_directives(site, size),
         time=site.time_limit,
         warning_s=site.warning,
-        max_restarts=_MAX_RESTARTS,
+        max_errors=_MAX_ERRORS,
+        # What starts ranks ends with the worst of their codes, that of a lost rank too.
+        status=_status_command(folder, site) if site.launch == "mpi" else "",
         command=_pilot_command(folder, site, size),
     )
     return Batch(script, _sbatch(folder, "slurm-%A_%a.out"), n_pilots, size)
@@ -172,6 +174,11 @@ def _pilot_command(folder: Path, site: Site, nodes: int) -> str:
     if site.launch == "srun" and site.osong:
         words.append(f"--osong-command={shlex.join(site.osong)}")
     return _launcher(site, nodes) + shlex.join(words)
+
+
+def _status_command(folder: Path, site: Site) -> str:
+    """Return the line of shell that tells how far the campaign is."""
+    return shlex.join([*_osong(site), "status", str(folder), "--json"])
 
 
 def _launcher(site: Site, nodes: int) -> str:

@@ -6,36 +6,37 @@ import contextlib
 import errno
 import fcntl
 import os
-import subprocess
+import stat
+import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from osong.errors import CampaignError
-from osong_workflows.folder import full_disk, write_atomically
+from osong_workflows.folder import full_disk, sync_folder
 from osong_workflows.sites import Site
+from osong_workflows.slurm_commands import run_slurm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
 __all__ = [
     "JobState",
     "Jobs",
     "Submission",
     "change_jobs",
+    "check_jobs",
     "describe_states",
     "job_states",
     "now",
     "read_jobs",
-    "run_slurm",
+    "read_own_jobs",
 ]
 
-_TIMEOUT_S: Final = 120
-"""A busy Slurm controller may let one wait for as long as its MessageTimeout, some ten seconds."""
 _ENDED: Final = frozenset(
     {
         "BOOT_FAIL",
@@ -160,26 +161,105 @@ def read_jobs(folder: Path) -> Jobs:
     CampaignError
         The file is damaged or of another version.
     """
+    return _read(folder, must_be_mine=False)
+
+
+def read_own_jobs(folder: Path) -> Jobs:
+    """Read ``jobs.json`` as `read_jobs` does, if nobody else can have written it.
+
+    It says what jobs run: whoever could write it could run commands as this user.
+
+    Raises
+    ------
+    CampaignError
+        The file is another user's or open to others, is damaged, or of another version.
+    """
+    return _read(folder, must_be_mine=True)
+
+
+def _read(folder: Path, *, must_be_mine: bool) -> Jobs:
     path = folder / "jobs.json"
     try:
-        jobs = Jobs.model_validate_json(path.read_bytes())
+        # A named pipe would let one wait for ever.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+            if must_be_mine:
+                _check_owner(path, os.fstat(file.fileno()))
+            jobs = Jobs.model_validate_json(file.read())
     except FileNotFoundError:
         return Jobs()
     except (OSError, ValidationError) as error:
-        reason = " ".join(str(error).split("\n")[:3])
         raise CampaignError(
-            f"{path}: cannot be read ({reason}); remove it (running jobs then have to be cancelled "
-            "by hand), or use the version of Osong that made it"
+            f"{path}: cannot be read ({_reason(error)}); remove it (running jobs then have to be "
+            "cancelled by hand), or use the version of Osong that made it"
         ) from error
     return jobs if all(s.is_of(folder) for s in jobs.submissions) else Jobs()
+
+
+def _check_owner(path: Path, found: os.stat_result) -> None:
+    """Check that a file is this user's and that nobody else can write it."""
+    is_open = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if found.st_uid != os.geteuid() or is_open or not stat.S_ISREG(found.st_mode):
+        what = "others may write it" if is_open else "it is not a file of yours"
+        raise CampaignError(
+            f"{path}: {what}, and it says what jobs run under your name; remove it if you do not "
+            "trust it (running jobs then have to be cancelled by hand)"
+        )
+
+
+def _reason(error: OSError | ValidationError) -> str:
+    """Return in one line why a file cannot be read."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    first = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return " ".join(f"{place}: {first['msg']}".removeprefix(": ").split())
 
 
 def change_jobs(folder: Path, change: Callable[[Jobs], Jobs]) -> Jobs:
     """Read, change and write ``jobs.json`` while nobody else does; return what it holds now."""
     with _alone(folder / "jobs.lock"):
-        jobs = change(read_jobs(folder))
-        write_atomically(folder / "jobs.json", (jobs.model_dump_json(indent=1) + "\n").encode())
+        jobs = change(read_own_jobs(folder))
+        with _written(folder, jobs) as temporary:
+            temporary.replace(folder / "jobs.json")
+            sync_folder(folder)
     return jobs
+
+
+def check_jobs(folder: Path) -> Jobs:
+    """Read ``jobs.json`` and make sure that it can be written; nothing of that stays.
+
+    Before anything is submitted: jobs of which there is no note are jobs that nobody cancels.
+
+    Raises
+    ------
+    CampaignError
+        As `read_own_jobs`.
+    ResourceError
+        The folder cannot be written to, or the disk is full.
+    """
+    jobs = read_own_jobs(folder)
+    # What is to come has about the size of what is there.
+    with _written(folder, jobs, room=65_536):
+        pass
+    return jobs
+
+
+@contextlib.contextmanager
+def _written(folder: Path, jobs: Jobs, room: int = 0) -> Iterator[Path]:
+    """Have a new file with the jobs, under a name for a while, that only this user can write."""
+    data = (jobs.model_dump_json(indent=1) + "\n").encode()
+    with full_disk(folder):
+        number, name = tempfile.mkstemp(dir=folder, prefix=".jobs-", suffix=".tmp")
+        temporary = Path(name)
+        try:
+            with os.fdopen(number, "wb") as file:
+                file.write(data + b" " * room)
+                file.flush()
+                os.fsync(number)
+                os.fchmod(number, 0o644)
+            yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -194,60 +274,6 @@ def _alone(path: Path) -> Iterator[None]:
             if error.errno not in _NO_LOCKS:
                 raise
         yield
-
-
-def run_slurm(*command: str, text: str = "") -> str:
-    """Run a command of Slurm and return what it prints.
-
-    Parameters
-    ----------
-    command
-        The command, word by word.
-    text
-        What it reads from stdin.
-
-    Raises
-    ------
-    CampaignError
-        It is not there, does not answer, or refuses; the message is Slurm's own.
-    """
-    try:
-        done = subprocess.run(
-            command,
-            input=text,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_TIMEOUT_S,
-            check=False,
-            env=_environment(),
-        )
-    except FileNotFoundError as error:
-        raise CampaignError(
-            f"{command[0]} is not on this machine: go to where jobs are submitted (a login node of "
-            "a Slurm cluster), or work here with: osong resume"
-        ) from error
-    except subprocess.TimeoutExpired as error:
-        raise CampaignError(
-            f"{command[0]} gave no answer in {_TIMEOUT_S} s; try again when Slurm is well"
-        ) from error
-    if done.returncode:
-        said = "; ".join(line for line in done.stderr.splitlines() if line.strip())
-        raise CampaignError(
-            f"Slurm refuses ({said or f'{command[0]} ended with code {done.returncode}'}); "
-            "check the site's profile and what you asked for"
-        )
-    return done.stdout
-
-
-def _environment() -> dict[str, str]:
-    """Return this process's environment without what tells of the job that it may be part of.
-
-    A job that submits a job would hand on its own cores, memory and MPI.
-    """
-    begins = ("SLURM_", "SLURMD_", "PMI_", "PMIX_", "PMI2_")
-    keep = {"SLURM_CONF", "SLURM_CLUSTERS"}
-    return {k: v for k, v in os.environ.items() if k in keep or not k.startswith(begins)}
 
 
 def job_states(submissions: Sequence[Submission]) -> list[JobState]:
@@ -284,17 +310,29 @@ def _squeue(jobs: list[str]) -> list[tuple[str, str, str, str]]:
         # What squeue says where none of them is listed any more.
         if "Invalid job id" in str(error):
             return []
-        return [state for job in jobs for state in _scontrol(job)]
+        return _ask_one_by_one(jobs)
     rows = (line.strip().split("|") for line in text.splitlines())
     return [(row[0], row[1], row[2], row[3]) for row in rows if len(row) == 4]
 
 
+def _ask_one_by_one(jobs: list[str]) -> list[tuple[str, str, str, str]]:
+    """Return the same from ``scontrol``; "UNKNOWN" from the first question that fails on.
+
+    Each question to a Slurm that does not answer may take minutes.
+    """
+    states = []
+    for index, job in enumerate(jobs):
+        try:
+            states += _scontrol(job)
+        except CampaignError as error:
+            if "Invalid job id" not in str(error):
+                return states + [(job, "UNKNOWN", "", "") for job in jobs[index:]]
+    return states
+
+
 def _scontrol(job: str) -> list[tuple[str, str, str, str]]:
-    """Return the same for one job from ``scontrol``; "UNKNOWN" if that fails too."""
-    try:
-        text = run_slurm("scontrol", "--oneliner", "show", "job", job)
-    except CampaignError as error:
-        return [] if "Invalid job id" in str(error) else [(job, "UNKNOWN", "", "")]
+    """Return the same for one job."""
+    text = run_slurm("scontrol", "--oneliner", "show", "job", job)
     states = []
     for line in text.splitlines():
         fields = dict(word.partition("=")[::2] for word in line.split())

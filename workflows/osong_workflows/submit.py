@@ -12,32 +12,32 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from osong.errors import CampaignError
+from osong.errors import CampaignError, OsongError
 from osong_workflows.batch import make_finish, make_pilots
 from osong_workflows.campaign_file import read_campaign_file
+from osong_workflows.create import check_folder
 from osong_workflows.docking import DEFAULT_DOCKER
-from osong_workflows.file_campaigns import campaign_folders, create_campaigns
-from osong_workflows.folder import CampaignFolder, full_disk
+from osong_workflows.file_campaigns import campaign_folders, create_campaigns, settings_of
+from osong_workflows.folder import CampaignFolder
 from osong_workflows.jobs import (
-    Jobs,
-    Submission,
     change_jobs,
     describe_states,
     job_states,
     now,
-    read_jobs,
-    run_slurm,
+    read_own_jobs,
 )
 from osong_workflows.plan import read_plan
+from osong_workflows.sending import OvertakenError, send
 from osong_workflows.settings import read_settings
 from osong_workflows.sites import load_site
+from osong_workflows.slurm_commands import run_slurm
 from osong_workflows.status import count_status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from osong_workflows.batch import Batch
-    from osong_workflows.jobs import JobState
+    from osong_workflows.jobs import Jobs, JobState, Submission
     from osong_workflows.sites import Site
     from osong_workflows.status import CampaignStatus
 
@@ -53,6 +53,8 @@ __all__ = [
 
 _TRIES: Final = 3
 """Submissions in a row that may end without one molecule more."""
+_PAUSES_S: Final = (10.0, 60.0, 300.0)
+"""A controller that is busy or starts again answers later; the finishing job has time."""
 _CANCEL_S: Final = 20.0
 """How long to look whether what was cancelled came back: an element may have been about to go back
 into the queue when it was cancelled."""
@@ -110,7 +112,7 @@ def folders_to_submit(
     place = Path(campaign).expanduser()
     if place.is_file() and not (place.parent / "plan.json").exists():
         if is_rehearsal:
-            return [target.folder for target in read_campaign_file(place).targets]
+            return _rehearse(place, docker)
         return [folder.path for folder in create_campaigns(place, workers=workers, docker=docker)]
     folders = campaign_folders(place)
     for folder in folders:
@@ -118,9 +120,43 @@ def folders_to_submit(
     return folders
 
 
+def _rehearse(place: Path, docker: str) -> list[Path]:
+    """Return the folders that a campaign file asks for; those that are there must be its own."""
+    file = read_campaign_file(place)
+    folders = [CampaignFolder.at(target.folder) for target in file.targets]
+    if any(folder.path.exists() for folder in folders):
+        for folder, target in zip(folders, file.load_targets(), strict=True):
+            check_folder(folder, settings_of(file, target, docker=docker))
+    return [folder.path for folder in folders]
+
+
 def render(folder: str | os.PathLike[str], site: Site, nodes: int | None = None) -> list[Batch]:
-    """Return the batch scripts of a campaign and the lines that submit them; nothing is written."""
+    """Return the batch scripts of a campaign and the lines that submit them; nothing is written.
+
+    Parameters
+    ----------
+    folder
+        The campaign folder; it may have to be made yet.
+    site
+        The cluster.
+    nodes
+        In all; None: those of one pilot.
+
+    Returns
+    -------
+    The array and the job after it; none if the campaign is finished.
+
+    Raises
+    ------
+    CampaignError, InputError
+        As `submit` would.
+    """
     path = CampaignFolder.at(folder).path
+    if (path / "plan.json").exists():
+        if _check(path).is_finished:
+            return []
+        _check_version(path, site)
+        read_own_jobs(path)
     pilots = make_pilots(path, site, nodes or site.nodes_per_pilot)
     return [pilots, make_finish(path, site, _ARRAY)]
 
@@ -154,7 +190,7 @@ def submit(
     if status.is_finished:
         return None
     _check_version(status.folder, site)
-    return _submit(status, site, nodes or site.nodes_per_pilot, "user")
+    return send(status, site, nodes or site.nodes_per_pilot)
 
 
 def submit_and_watch(
@@ -181,10 +217,12 @@ def submit_and_watch(
     from osong_workflows.watch import watch_campaign
 
     status = _check(folder)
-    jobs = read_jobs(status.folder)
-    if not status.is_finished and not any(s.is_active for s in job_states(jobs.submissions)):
-        # Never the profile in the folder: what a job runs is said by who submits.
-        submit(status.folder, load_site(site), nodes)
+    if not status.is_finished:
+        states = job_states(read_own_jobs(status.folder).submissions)
+        if not any(s.is_active for s in states):
+            _refuse_unknown(status.folder, states)
+            # Never the profile in the folder: what a job runs is said by who submits.
+            submit(status.folder, load_site(site), nodes)
     watch_campaign(status.folder)
 
 
@@ -198,7 +236,7 @@ def continue_or_give_up(folder: str | os.PathLike[str]) -> Continued:
     status = _check(folder)
     if status.is_finished:
         return Continued(f"{folder}: is finished")
-    jobs = read_jobs(status.folder)
+    jobs = read_own_jobs(status.folder)
     me = os.environ.get("SLURM_JOB_ID", "")
     mine = next((s for s in jobs.submissions if me and s.finish == me), None)
     if mine is None or jobs.given_up:
@@ -208,12 +246,14 @@ def continue_or_give_up(folder: str | os.PathLike[str]) -> Continued:
             f"on with: osong submit {shlex.quote(str(folder))}",
             given_up=True,
         )
-    active = [s for s in job_states(jobs.submissions) if s.is_active and s.kind == "pilot"]
+    pilots = [state for state in _patient_states(jobs.submissions) if state.kind == "pilot"]
+    active = [state for state in pilots if state.is_active]
     if active:
         return Continued(
             f"{folder}: other pilots are at work or wait ({describe_states(active)}); the job "
             "that comes after them sees to what is left"
         )
+    _refuse_unknown(status.folder, pilots)
     return _submit_again(status, jobs, mine)
 
 
@@ -227,8 +267,7 @@ def cancel(folder: str | os.PathLike[str]) -> list[JobState]:
     """
     path = CampaignFolder.at(folder).path
     read_settings(CampaignFolder.at(folder).settings)
-    submissions = read_jobs(path).submissions
-    active = _active(submissions)
+    active = _active(path)
     if not active:
         return []
     # First of all: a finishing job that runs now must not submit anything.
@@ -240,7 +279,8 @@ def cancel(folder: str | os.PathLike[str]) -> list[JobState]:
         by_kind = sorted(left, key=lambda state: state.kind)
         run_slurm("scancel", "--quiet", *dict.fromkeys(_number(state) for state in by_kind))
         time.sleep(1)
-        left = _active(submissions)
+        # Not those of before: a finishing job may have sent others just before it was told.
+        left = _active(path)
     if left:
         raise CampaignError(
             f"{path}: Slurm still lists {describe_states(left)}; run osong cancel again"
@@ -265,84 +305,32 @@ def _check_version(folder: Path, site: Site) -> None:
         )
 
 
-def _submit(status: CampaignStatus, site: Site, nodes: int, by: str) -> Submission:
-    """Submit an array of pilots and the job that comes after them; note both."""
-    folder = status.folder
-    batch = make_pilots(folder, site, nodes)
-    with _logs(folder):
-        pilots = _sbatch(batch)
-    submission = Submission.model_validate(
-        {
-            "pilots": pilots,
-            "site": site,
-            "nodes": nodes,
-            "n_pilots": batch.n_pilots,
-            "nodes_each": batch.nodes,
-            "time": now(),
-            "n_done": status.n_ok + status.n_failed,
-            "by": by,
-            "folder": str(folder),
-            "inode": folder.stat().st_ino,
-        }
-    )
-    change_jobs(folder, lambda jobs: Jobs(submissions=(*jobs.submissions, submission)))
-    try:
-        finish = _sbatch(make_finish(folder, site, pilots))
-    except CampaignError:
-        run_slurm("scancel", "--quiet", pilots)
-        raise
-    whole = submission.model_copy(update={"finish": finish})
-    change_jobs(folder, lambda jobs: _replace(jobs, whole))
-    return whole
-
-
-@contextlib.contextmanager
-def _logs(folder: Path) -> Iterator[None]:
-    """Have a folder for logs before a job begins; a refused job leaves none behind."""
-    logs = folder / "logs"
-    is_new = not logs.exists()
-    with full_disk(folder):
-        logs.mkdir(exist_ok=True)
-    try:
-        yield
-    except CampaignError:
-        if is_new:
-            with contextlib.suppress(OSError):
-                logs.rmdir()
-        raise
-
-
-def _sbatch(batch: Batch) -> str:
-    """Submit a batch script; return the job's id."""
-    said = run_slurm(*batch.command, text=batch.script).strip()
-    number = said.splitlines()[-1].partition(";")[0] if said else ""
-    if not number.isdigit():
-        raise CampaignError(f"sbatch said {said!r}, which is no job id; look with: squeue --me")
-    return number
-
-
-def _replace(jobs: Jobs, whole: Submission) -> Jobs:
-    """Return the jobs with a submission that now has its finishing job."""
-    submissions = (whole if s.pilots == whole.pilots else s for s in jobs.submissions)
-    return jobs.model_copy(update={"submissions": tuple(submissions)})
-
-
 def _submit_again(status: CampaignStatus, jobs: Jobs, mine: Submission) -> Continued:
     """Submit what is left as it was, or give up."""
-    folder, n_done = status.folder, status.n_ok + status.n_failed
-    in_vain = list(itertools.takewhile(lambda s: s.n_done >= n_done, reversed(jobs.submissions)))
+    folder = status.folder
+    in_vain = list(
+        itertools.takewhile(
+            lambda s: s.by == "finish" and s.n_done >= status.n_done, reversed(jobs.submissions)
+        )
+    )
     if len(in_vain) >= _TRIES:
         log = folder / "logs" / f"slurm-{in_vain[0].pilots}_0.out"
         why = f"{len(in_vain)} submissions in a row finished no molecule; the last one's log: {log}"
     else:
         try:
-            submission = _submit(status, mine.site, mine.nodes, "finish")
-        except CampaignError as error:
+            submission = send(status, mine.site, mine.nodes, jobs)
+        except OvertakenError as error:
+            return Continued(
+                f"{folder}: {status.n_left:,} molecules are left; what was submitted for them was "
+                f"taken back: {error}"
+            )
+        except OsongError as error:
             why = f"could not be submitted again from a job: {error}"
         else:
             line = f"{folder}: {status.n_left:,} molecules are left; submitted again as job "
             return Continued(line + submission.pilots, submission)
-    _note_given_up(folder, why)
+    with contextlib.suppress(OsongError):  # The disk may be what is wrong; the log has it too.
+        _note_given_up(folder, why)
     return Continued(
         f"{folder}: {status.n_left:,} molecules are left and nobody works at them: {why}; go on "
         f"with: osong submit {shlex.quote(str(folder))} --site {shlex.quote(mine.site.name)}",
@@ -354,12 +342,34 @@ def _note_given_up(folder: Path, why: str) -> None:
     change_jobs(folder, lambda jobs: jobs.model_copy(update={"given_up": why}))
 
 
-def _active(submissions: Sequence[Submission]) -> list[JobState]:
+def _active(folder: Path) -> list[JobState]:
     """Return the jobs that wait or run and are not about to end."""
-    states = job_states(submissions)
-    if states and all(state.state == "UNKNOWN" for state in states):
-        run_slurm("scontrol", "ping")  # raises, and says why
+    states = job_states(read_own_jobs(folder).submissions)
+    if any(state.state == "UNKNOWN" for state in states):
+        run_slurm("scontrol", "ping")  # Where it raises, it says why.
+        _refuse_unknown(folder, states)
     return [state for state in states if state.is_active and state.state != "COMPLETING"]
+
+
+def _patient_states(submissions: Sequence[Submission]) -> list[JobState]:
+    """Return the states of all jobs; ask again where Slurm gives no answer."""
+    states = job_states(submissions)
+    for pause in _PAUSES_S:
+        if not any(state.state == "UNKNOWN" for state in states):
+            break
+        time.sleep(pause)
+        states = job_states(submissions)
+    return states
+
+
+def _refuse_unknown(folder: Path, states: Sequence[JobState]) -> None:
+    """Refuse to take jobs of which Slurm says nothing for jobs that are not there."""
+    unknown = [state.job for state in states if state.state == "UNKNOWN"]
+    if unknown:
+        raise CampaignError(
+            f"{folder}: Slurm does not say whether job {', '.join(unknown[:3])} still waits or "
+            "runs, so nothing was done; try again when squeue answers"
+        )
 
 
 def _number(state: JobState) -> str:

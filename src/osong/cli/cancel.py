@@ -25,4 +25,6 @@ def cancel(
     for folder in flows.campaign_folders(campaign):
         states = flows.cancel(folder)
         line = f"cancelled {flows.describe_states(states)}" if states else "no job waits or runs"
-        console().print(f"{folder}: {line}; go on with: osong submit {folder}", soft_wrap=True)
+        is_finished = flows.status(folder).is_finished
+        then = "the campaign is finished" if is_finished else f"go on with: osong submit {folder}"
+        console().print(f"{folder}: {line}; {then}", soft_wrap=True)

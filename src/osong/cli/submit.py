@@ -83,12 +83,18 @@ def submit(
     )
     for folder in folders:
         if dry_run:
-            for batch in flows.render(folder, profile, nodes):
-                typer.echo(f"{batch}\n")
+            batches = flows.render(folder, profile, nodes)
+            typer.echo("\n".join(f"{batch}\n" for batch in batches), nl=False)
+            if not batches:
+                _say_finished(folder)
         else:
             _submit(flows, folder, profile, nodes)
     if watch and not dry_run:
         flows.watch_campaigns(folders)
+
+
+def _say_finished(folder: Path) -> None:
+    console().print(f"{folder}: is finished, nothing is left to submit", soft_wrap=True)
 
 
 def _submit(flows: "Any", folder: Path, profile: "Any", nodes: int | None) -> None:
@@ -96,7 +102,7 @@ def _submit(flows: "Any", folder: Path, profile: "Any", nodes: int | None) -> No
     out = console()
     done = flows.submit(folder, profile, nodes)
     if done is None:
-        out.print(f"{folder}: is finished, nothing is left to submit", soft_wrap=True)
+        _say_finished(folder)
         return
     pilots = f"{plural(done.n_pilots, 'pilot')} of {plural(done.nodes_each, 'node')}"
     out.print(
