@@ -96,7 +96,7 @@ class Disturber(threading.Thread):
             return self._requeue()
         if kind == "node lost":
             return self._lose_node()
-        wanted: dict[str, list[Callable[[psutil.Process, list[str]], bool]]] = {
+        wanted: list[Callable[[psutil.Process, list[str]], bool]] = {
             "docking process killed": [is_docking],
             "worker killed": [is_worker],
             "rank killed": [is_rank(number) for number in (2, 3, 4, 5)],

@@ -129,8 +129,10 @@ def test_costs_of_a_runner():
 def test_big_campaign(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("dockstring")
     main(
-        "big_campaign --n 60 --chunk-size 10 --shard-chunks 2 --runner local --out".split()
-        + [str(tmp_path)]
+        [
+            *"big_campaign --n 60 --chunk-size 10 --shard-chunks 2 --runner local --out".split(),
+            str(tmp_path),
+        ]
     )
     found = json.loads((tmp_path / "big_campaign_60" / "result.json").read_text())
     assert (found["n_lost"], found["n_doubled"], found["n_twice"]) == (0, 0, 0)

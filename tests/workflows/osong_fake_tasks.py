@@ -88,6 +88,7 @@ class FakeSource:
     rejections: list[tuple[str, str]] = field(default_factory=list)
     counts: list[tuple[int, int]] = field(default_factory=list)
     most_under_way: int = 0
+    is_over: bool = False
 
     def __post_init__(self) -> None:
         self.left = deque(range(self.n))

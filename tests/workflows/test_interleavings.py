@@ -277,3 +277,13 @@ def test_beginning_that_fails_leaves_what_another_process_has_begun(tmp_path, mo
     assert read_plan(folder).n_records == 8
     assert folder.settings.exists()
     assert find_results(folder, read_plan(folder)).parts == ()
+
+
+def test_pilot_without_workers_sees_that_others_have_finished(stage):
+    feed = stage.feed("me")
+    assert not feed.is_over
+    key = stage.plan.shard(0).key[:16]
+    (stage.folder.parts / f"000000-{key}-{'0' * 32}.parquet").write_bytes(b"x")
+    assert not feed.is_over, "it looks now and then, not always"
+    stage.clock.now += 60
+    assert feed.is_over

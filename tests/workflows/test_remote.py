@@ -226,6 +226,8 @@ def test_without_workers_it_says_where_to_look(tmp_path: Path) -> None:
         with pytest.raises(CampaignError) as caught:
             RemoteTasks(client, source, (), patience=IMPATIENT, logs="logs/p.log").run()
         assert not source.under_way
+        # Other pilots have finished the campaign meanwhile.
+        RemoteTasks(client, FakeSource(3, is_over=True), (), patience=IMPATIENT).run()
         with pytest.raises(CampaignError, match=r"scheduler .*: srun is out of order"):
             RemoteTasks(client, source, (), why_none=lambda: "srun is out of order").run()
     message = str(caught.value)

@@ -104,6 +104,7 @@ class Feed:
         self._n_elsewhere = 0
         self._next_scan = 0.0
         self._next_look = 0.0
+        self._next_over = 0.0
         self._poll_s = _POLL_S
         self._failures: Counter[str] = Counter()
         self._is_draining = False
@@ -113,6 +114,14 @@ class Feed:
     def is_finished(self) -> bool:
         """Whether every shard of the campaign has its part."""
         return len(self._finished) == self._plan.n_shards
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the campaign is finished, by whomever: a pilot without workers has to look."""
+        if not self.is_finished and self._clock() >= self._next_over:
+            self._next_over = self._clock() + _SLOW_POLL_S
+            self._finished |= finished_shards(self._folder, self._plan).keys()
+        return self.is_finished
 
     @property
     def is_stopping(self) -> bool:

@@ -41,6 +41,10 @@ class TaskSource(Protocol):
         """Hear how many workers there are now, and how many tasks they do at a time."""
 
     @property
+    def is_over(self) -> bool:
+        """Whether there will be no task any more, also if others have done them; looks rarely."""
+
+    @property
     def is_stopping(self) -> bool:
         """Whether what is under way should be given up now."""
 

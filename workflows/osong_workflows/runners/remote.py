@@ -135,7 +135,8 @@ class RemoteTasks:
         try:
             while not self._tasks.is_stopping:
                 self._look_at_workers()
-                if not self._submit():
+                is_idle = not self._workers and not self._under_way
+                if (is_idle and self._tasks.is_over) or not self._submit():
                     return
                 self._wait()
         finally:
