@@ -96,14 +96,14 @@ class Disturber(threading.Thread):
             return self._requeue()
         if kind == "node lost":
             return self._lose_node()
-        wanted: list[Callable[[psutil.Process, list[str]], bool]] = {
+        by_kind: dict[str, list[Callable[[psutil.Process, list[str]], bool]]] = {
             "docking process killed": [is_docking],
             "worker killed": [is_worker],
             "rank killed": [is_rank(number) for number in (2, 3, 4, 5)],
             "pilot killed": [is_rank(1)],
             "scheduler killed": [is_rank(0)],
-        }[kind]
-        found = [process for is_wanted in wanted for process in self._found(is_wanted)]
+        }
+        found = [process for is_wanted in by_kind[kind] for process in self._found(is_wanted)]
         if found:
             self._rng.choice(found).kill()
         return bool(found)

@@ -130,7 +130,18 @@ def test_big_campaign(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     pytest.importorskip("dockstring")
     main(
         [
-            *"big_campaign --n 60 --chunk-size 10 --shard-chunks 2 --runner local --out".split(),
+            *[
+                "big_campaign",
+                "--n",
+                "60",
+                "--chunk-size",
+                "10",
+                "--shard-chunks",
+                "2",
+                "--runner",
+                "local",
+                "--out",
+            ],
             str(tmp_path),
         ]
     )
