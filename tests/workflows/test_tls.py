@@ -302,7 +302,7 @@ def greeting(ip: str, port: int, context: ssl.SSLContext | None, request: bytes 
     """What a port says to one who has connected; nothing where it hangs up."""
     try:
         with (
-            socket.create_connection((ip, port), timeout=5) as plain,
+            socket.create_connection((ip, port), timeout=30) as plain,
             context.wrap_socket(plain) if context else plain as line,
         ):
             line.sendall(request or b"\0" * 64)
@@ -399,7 +399,7 @@ def test_a_dashboard_has_a_secret_in_its_address(tmp_path: Path) -> None:
 
         def status(path: str) -> bytes:
             with (
-                socket.create_connection(("127.0.0.1", port), timeout=20) as plain,
+                socket.create_connection(("127.0.0.1", port), timeout=120) as plain,
                 context.wrap_socket(plain, server_hostname="localhost") as line,
             ):
                 line.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost:{port}\r\n\r\n".encode())
