@@ -7,9 +7,12 @@ import shutil
 import pytest
 from campaign_helpers import fake_screen, molecules, part_bytes, part_paths, reopen
 from test_disk import flip_a_bit
+from typer.testing import CliRunner
 
+from osong.cli.main import app
 from osong.errors import CampaignError
 from osong_workflows import packing, sweeping
+from osong_workflows.campaign import Campaign
 from osong_workflows.events import Publisher
 from osong_workflows.feed import Feed
 from osong_workflows.part_names import set_aside
@@ -168,6 +171,19 @@ def test_shard_whose_packing_loses_its_worker_for_ever_ends_the_run(loose):
     with pytest.raises(CampaignError, match="shard 0 lost its worker 6 times"):
         feed.lost(PackShard(0), "KilledWorker")
     feed.close()
+
+
+def test_shards_that_a_lost_pilot_did_not_pack_are_packed_at_the_end(loose, monkeypatch):
+    """Every molecule has its row, but the pilot died before the last parts were joined."""
+    done, expected, _ = loose
+    assert done.status().is_finished
+    assert part_bytes(done) != expected
+    monkeypatch.setitem(Campaign.__init__.__kwdefaults__, "docker", done.settings.docker)
+    result = CliRunner().invoke(app, ["finish", str(done.folder)])
+    assert result.exit_code == 0, result.stderr
+    assert part_bytes(done) == expected
+    assert not (done.folder / "parts" / "000000").exists()
+    assert not (done.folder / "claims").exists()
 
 
 @pytest.mark.parametrize("runner", ["serial", "local"])
