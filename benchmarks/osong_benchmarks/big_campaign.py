@@ -233,7 +233,8 @@ def _rows(campaign: Campaign) -> np.ndarray:
 
 
 def _part_bytes(campaign: Campaign) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in (campaign.folder / "parts").iterdir()}
+    parts = (campaign.folder / "parts").rglob("*.parquet")
+    return {path.name: path.read_bytes() for path in parts}
 
 
 def _events(folder: Path) -> list[dict[str, Any]]:

@@ -159,6 +159,7 @@ def fault_table(rows: Sequence[dict[str, Any]]) -> str:
                 [case.fault, case.runner, *map(str, sums), "equal" if is_same else "differs"]
             )
         elif mine:
-            why = mine[-1].get("why_not") or mine[-1].get("problem", "")
-            lines.append([case.fault, case.runner, "0", "", "", "", "", f"not here: {why}"])
+            last = mine[-1]
+            why = f"not here: {last['why_not']}" if "why_not" in last else "did not come to its end"
+            lines.append([case.fault, case.runner, "0", "", "", "", "", why])
     return markdown_table(_HEADER, lines)

@@ -21,8 +21,8 @@ __all__ = ["SLURM_CASES", "InSlurm"]
 _PACE_S: Final = 0.1
 _N: Final = 600
 _LIMIT_S: Final = 300.0
-_FROZEN_S: Final = 9.0
-"""Longer than the lease of six seconds, shorter than what makes Slurm give a node up."""
+_FROZEN_S: Final = 18.0
+"""Three leases, and what makes Slurm give a node up."""
 
 
 @dataclass(frozen=True)
@@ -107,15 +107,16 @@ def in_slurm(
     """Return what submits a campaign, strikes it several times, and waits for its end."""
 
     def run(scene: Scene) -> Done:
-        undisturbed, trial, bed = scene.undisturbed(_N), scene.trial(_N, pace_s=_PACE_S), scene.bed
+        undisturbed, trial, bed = scene.undisturbed(n), scene.trial(n, pace_s=_PACE_S), scene.bed
         profile = bed.site(**site)
         with changed_environment(trial.environment):
             submit(trial.folder, profile, nodes)
         it = InSlurm(trial, bed)
-        n = min(scene.times, most)
+        times = min(scene.times, most)
         try:
-            for _ in range(n):
-                trial.wait_for_calls(scene.moment())
+            for _ in range(times):
+                # By then every worker docks.
+                trial.wait_for_calls(20 + scene.moment())
                 before = it.n_pilots()
                 trial.note_under_way()
                 strike(scene, it)
@@ -127,7 +128,7 @@ def in_slurm(
         finally:
             it.cancel()
             bed.mend()
-        return Done(trial, undisturbed, n, note)
+        return Done(trial, undisturbed, times, note)
 
     return run
 
@@ -180,19 +181,16 @@ def _lose_first_node(scene: Scene, it: InSlurm) -> None:
 
 
 def _freeze(scene: Scene, it: InSlurm) -> None:
-    """Let one of two pilots hang for longer than its lease, then let it go on."""
-    running = it.running()
-    (node, *_) = it.nodes(scene.rng.choice(running))
+    """Let one of two pilots hang until the other has taken its shards over, then let it go on."""
+    (node, *_) = it.nodes(scene.rng.choice(it.running()))
     before = _generations(it)
     it.bed.freeze(node)
     it.trial.note_under_way()
+    it.trial.hurry()
     try:
-        time.sleep(_FROZEN_S)
+        it.trial.wait(lambda: _generations(it) > before, "a shard is taken over", _FROZEN_S)
     finally:
-        it.trial.note_under_way()
         it.bed.thaw(node)
-    if len(running) > 1 and _generations(it) <= before:
-        raise TimeOut("nobody took over from the frozen pilot")
 
 
 def _generations(it: InSlurm) -> int:
@@ -221,7 +219,7 @@ def _cases() -> list[Case]:
         ("pilot's node loses power", _SRUN, _lose_first_node, _ENDS | {"most": 1}),
         ("node loses power", _MPI, _lose_other_node, _THREE_NODES | {"most": 1}),
         ("pilot's node loses power", _MPI, _lose_first_node, _ENDS | {"most": 1}),
-        ("node hangs for longer than the lease", _LOCAL, _freeze, {"most": 3}),
+        ("node hangs for longer than the lease", _LOCAL, _freeze, {"most": 1, "n": 180}),
         ("scancel of a job", _SRUN, _cancel, _ENDS | {"most": 3}),
         ("scontrol requeue", _SRUN, _requeue, _ENDS),
         ("scontrol requeue", _MPI, _requeue, _ENDS),
