@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from osong_benchmarks.faults_bed import changed_environment
-from osong_benchmarks.faults_campaign import TimeOut, Trial, is_nanny, is_pilot, is_rank, is_worker
+from osong_benchmarks.faults_campaign import Trial, is_nanny, is_pilot, is_rank, is_worker
 from osong_benchmarks.faults_cases import Case, Done, Scene, kill, random_one, settle
 from osong_workflows.jobs import job_states, read_jobs
 from osong_workflows.submit import submit
@@ -102,7 +101,13 @@ Strike = Callable[[Scene, InSlurm], None]
 
 
 def in_slurm(
-    strike: Strike, *, ends_pilot: bool = False, most: int = 5, nodes: int = 2, **site: Any
+    strike: Strike,
+    *,
+    ends_pilot: bool = False,
+    most: int = 5,
+    nodes: int = 2,
+    n: int = _N,
+    **site: Any,
 ) -> Callable[[Scene], Done]:
     """Return what submits a campaign, strikes it several times, and waits for its end."""
 
