@@ -47,6 +47,10 @@ class Campaign(Protocol):
         """Do what is left to do."""
         ...
 
+    def pack(self) -> Any:
+        """Join the files of parts that are finished; nothing is docked. Return the status then."""
+        ...
+
     def top(self, n: int | None = 20) -> pd.DataFrame:
         """Return the best molecules, one row each, best first; None: all that docked."""
         ...

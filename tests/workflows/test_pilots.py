@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -238,6 +239,21 @@ def test_large_results_are_checked_when_asked(tmp_path, monkeypatch):
     assert part_bytes(campaign) != before, "not looked at: it would take hours"
     reopen(campaign).resume(runner="serial", verify=True)
     assert part_bytes(campaign) == before
+
+
+def test_finishing_packs_what_the_last_pilot_left(tmp_path, quiet):
+    """It died after its last chunk: every molecule has its row, in files of chunks."""
+    from osong_workflows.run import Run
+    from osong_workflows.tasks import DockChunk, WorkOrder
+
+    campaign = reopen(planned(molecules(N), tmp_path / "run"))
+    with contextlib.closing(Run(WorkOrder(str(campaign.folder), DOCKER, "died"))) as run:
+        for chunk in range(campaign.plan.n_chunks):
+            run.do(DockChunk(chunk))
+    assert campaign.status().is_finished
+    assert part_paths(campaign) == []
+    assert campaign.pack().is_finished
+    assert_same(campaign, quiet)
 
 
 def test_scratch_sees_the_writing_and_keeps_nothing(tmp_path, monkeypatch, quiet):

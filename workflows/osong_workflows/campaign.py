@@ -19,15 +19,17 @@ from osong_workflows.export import hit_frame, write_hits, write_sdf
 from osong_workflows.folder import CampaignFolder
 from osong_workflows.merge import best_molecules, find_by_name, ledger_table, pose_rows
 from osong_workflows.outputs import read_wishes
-from osong_workflows.part_names import Results, find_results
+from osong_workflows.packing import pack_shard
+from osong_workflows.part_names import Results, find_results, finished_shards
 from osong_workflows.pilot import PilotOptions
-from osong_workflows.pilots import new_pilot
+from osong_workflows.pilots import PilotWatch, new_pilot
 from osong_workflows.plan import Plan, read_plan
 from osong_workflows.progress import ProgressBar, wants_progress
 from osong_workflows.runners.base import RunnerName, check_runner
 from osong_workflows.runners.make import LaunchOptions, RunnerMaker
 from osong_workflows.settings import CampaignSettings, read_settings
 from osong_workflows.status import CampaignStatus, count_status
+from osong_workflows.sweeping import sweep_finished
 from osong_workflows.tasks import WorkOrder
 
 if TYPE_CHECKING:
@@ -183,6 +185,21 @@ class Campaign:
                 verify=verify,
             )
         return self
+
+    def pack(self) -> CampaignStatus:
+        """Join parts of shards whose chunks are all there, and return the status then.
+
+        Nothing is docked. There is something to do where the last pilot died between its last chunk
+        and the end.
+        """
+        me = new_pilot("serial")
+        done = finished_shards(self._folder, self.plan)
+        for index in range(self.plan.n_shards):
+            if index not in done:
+                pack_shard(self._folder, self.plan, index, me.id)
+        if len(finished_shards(self._folder, self.plan)) == self.plan.n_shards:
+            sweep_finished(self._folder, PilotWatch(self._folder, me))
+        return self.status()
 
     def _check_docker(self) -> None:
         """Check that the docker at hand is the one that the campaign was made with."""

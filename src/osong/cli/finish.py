@@ -19,7 +19,11 @@ def finish(path: CampaignArgument) -> None:
     flows = workflows()
     folder = one_campaign(path)
     campaign = flows.open_campaign(folder)
-    if not campaign.status().is_finished:
+    status = campaign.status()
+    if status.is_finished:
+        # The last pilot may have died between its last chunk and the end.
+        status = campaign.pack()
+    if not status.is_finished:
         continued = flows.continue_or_give_up(folder)
         if continued.given_up:
             raise CampaignError(continued.message)
