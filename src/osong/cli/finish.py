@@ -29,8 +29,6 @@ def finish(path: CampaignArgument) -> None:
             raise CampaignError(continued.message)
         console().print(continued.message, soft_wrap=True)
         return
-    # Pilots that were lost at the very end leave shards that only want packing.
-    campaign.resume(runner="serial", progress=False)
     for path in flows.write_outputs(campaign):
         console().print(f"wrote {path}", soft_wrap=True)
     console().print(str(campaign.status()), soft_wrap=True)
