@@ -155,8 +155,7 @@ def test_warnings_of_a_batch_system_to_docking_processes_are_passed_over(
     assert read_calls(calls) == list(range(5)), "no molecule was docked twice"
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
-def test_stopping_a_docking_process_blames_no_molecule(tmp_path, calls, monkeypatch, number):
+def test_stopping_a_docking_process_as_it_starts_blames_no_molecule(tmp_path, monkeypatch):
     """SIGTERM may come before the process has learned to pass it over."""
     from osong_workflows import supervisor
 
@@ -164,11 +163,9 @@ def test_stopping_a_docking_process_blames_no_molecule(tmp_path, calls, monkeypa
 
     def start_and_stop(self):
         begin(self)
-        if number == signal.SIGTERM:
-            monkeypatch.setattr(type(self._process), "wait", lambda *_, **__: -number)
-            self._process.kill()
-        else:
-            self._process.send_signal(number)
+        # This process may be deaf to the signal itself: nohup, or a batch system, made it so.
+        monkeypatch.setattr(type(self._process), "wait", lambda *_, **__: -signal.SIGTERM)
+        self._process.kill()
 
     monkeypatch.setattr(supervisor.Supervisor, "_start", start_and_stop)
     with pytest.raises(CampaignError, match="told to stop"):
