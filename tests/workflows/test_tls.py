@@ -353,7 +353,8 @@ def strange(busy: Cluster, user: int, own: Path) -> list[str]:
         [sys.executable, "-c", STRANGER, scheduler_address(busy), str(user), key, str(own)],
         capture_output=True,
         text=True,
-        timeout=120,
+        # It reads a lot of modules, and is turned away slowly where the machine is busy.
+        timeout=400,
         check=False,
     )
     assert done.returncode == 0, done.stderr

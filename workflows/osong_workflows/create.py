@@ -88,6 +88,7 @@ def create_campaign(
     check_folder(folder, settings)
     if not folder.plan.exists():
         _check_space(folder, library)
+    is_new = not folder.path.exists()
     with full_disk(folder.path):
         folder.path.mkdir(parents=True, exist_ok=True)
     with folder.locked():
@@ -105,12 +106,12 @@ def create_campaign(
             _plan(folder, settings, records, n_workers, (chunk_size, shard_chunks), target.box)
         except BaseException:
             if is_first:
-                _undo(folder)
+                _undo(folder, is_new=is_new)
             raise
     return folder
 
 
-def _undo(folder: CampaignFolder) -> None:
+def _undo(folder: CampaignFolder, *, is_new: bool) -> None:
     """Remove what a beginning that failed has made, and nothing else.
 
     Where the file system has no locks, another process may have begun the campaign meanwhile.
@@ -120,7 +121,7 @@ def _undo(folder: CampaignFolder) -> None:
     for path in (folder.settings, folder.target, folder.path / "lock"):
         path.unlink(missing_ok=True)
     shutil.rmtree(folder.input, ignore_errors=True)
-    for empty in (folder.parts, folder.path):
+    for empty in (folder.parts, *([folder.path] if is_new else [])):
         with contextlib.suppress(OSError):
             empty.rmdir()
 
