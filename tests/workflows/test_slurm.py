@@ -319,7 +319,7 @@ def test_lost_node_takes_nothing_but_itself(disturbed, fault):
     Among two it has Dask workers that srun started, among four it has ranks of MPI.
     """
     it = disturbed[fault]
-    # srun's code is the worst of all ranks: a lost one has another, and the job ends well all the same.
+    # srun's code is the worst of all ranks; the job of a lost one ends well all the same.
     code = "0" if fault == "lost of two" else ""
     assert f"run 1: the pilot ended with code {code}" in it.log()
     assert "run 2" not in it.log()
