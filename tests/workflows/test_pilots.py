@@ -325,8 +325,11 @@ def test_part_of_another_campaign_is_not_taken_for_ours(tmp_path, quiet):
     stranger = part_paths(other)[0]
     shutil.copy(stranger, campaign.folder / "parts" / stranger.name)
     assert campaign.status().n_left == N
-    campaign.resume(runner="serial")
+    with pytest.raises(CampaignError, match="another campaign"):
+        campaign.resume(runner="serial")
+    assert [path.name for path in part_paths(campaign)] == [stranger.name], "nothing was touched"
     (campaign.folder / "parts" / stranger.name).unlink()
+    campaign.resume(runner="serial")
     assert_same(campaign, quiet)
 
 
