@@ -95,7 +95,7 @@ _LAUNCH: Final[dict[str, dict[str, Any]]] = {
 }
 _ENDS: Final[dict[str, Any]] = {"ends_pilot": True}
 _THREE_NODES: Final[dict[str, Any]] = {"nodes": 3, "nodes_per_pilot": 3}
-_LIMITED: Final[dict[str, Any]] = {"time_limit": "1", "warning_s": 15, "most": 2}
+_LIMITED: Final[dict[str, Any]] = {"time_limit": "1", "warning_s": 15, "most": 2, "pace_s": 1.0}
 
 Strike = Callable[[Scene, InSlurm], None]
 
@@ -107,12 +107,13 @@ def in_slurm(
     most: int = 5,
     nodes: int = 2,
     n: int = _N,
+    pace_s: float = _PACE_S,
     **site: Any,
 ) -> Callable[[Scene], Done]:
     """Return what submits a campaign, strikes it several times, and waits for its end."""
 
     def run(scene: Scene) -> Done:
-        undisturbed, trial, bed = scene.undisturbed(n), scene.trial(n, pace_s=_PACE_S), scene.bed
+        undisturbed, trial, bed = scene.undisturbed(n), scene.trial(n, pace_s=pace_s), scene.bed
         profile = bed.site(**site)
         with changed_environment(trial.environment):
             submit(trial.folder, profile, nodes)
