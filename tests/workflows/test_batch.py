@@ -273,12 +273,13 @@ def test_what_a_job_asks_for(tmp_path):
         "--mem=10G",
         "--time=1-00:00:00",
         "--signal=B:USR1@600",
-        "--no-kill",
         "--requeue",
         "--open-mode=append",
         '"--comment=a b"',
     ):
         assert f"#SBATCH {option}" in lines
+    # With it a job that lost the node of this script would hold its other nodes, and do nothing.
+    assert not any(line.startswith("#SBATCH --no-kill") for line in batch.script.splitlines())
     assert "--exclusive" not in batch.script
     assert "#SBATCH --exclusive" in make_pilots(tmp_path, Site(), 1).script
     assert batch.script.splitlines()[len(lines) + 2].startswith("trap "), "before anything else"

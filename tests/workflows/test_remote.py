@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,8 +29,9 @@ from osong_workflows.worker_process import Failure, Refusal, work
 IMPATIENT = Patience(first_s=1.0, again_s=1.0, refused_s=0.5)
 
 
-@pytest.fixture(scope="module")
-def two_threads():
+@contextlib.contextmanager
+def client_of_two() -> Iterator[Client]:
+    """A client of two workers in this process, with a thread each."""
     with (
         LocalCluster(
             n_workers=2,
@@ -44,20 +47,15 @@ def two_threads():
         yield client
 
 
+@pytest.fixture(scope="module")
+def two_threads():
+    with client_of_two() as client:
+        yield client
+
+
 @pytest.fixture
 def two_fresh():
-    with (
-        LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            processes=False,
-            memory_limit=0,
-            dashboard_address="127.0.0.1:0",
-            scheduler_kwargs={"dashboard": False},
-            worker_dashboard_address="127.0.0.1:0",
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
+    with client_of_two() as client:
         yield client
 
 

@@ -160,10 +160,11 @@ def kill_pilot(it: Disturbed) -> None:
     raise AssertionError("no pilot to kill")
 
 
-def lose_node(bed: SlurmBed) -> Callable[[Disturbed], None]:
+def lose_node(bed: SlurmBed, which: int = -1) -> Callable[[Disturbed], None]:
+    """Return what takes a node away: the last one, or another; the first has the batch script."""
+
     def lose(it: Disturbed) -> None:
-        # The last node: the first has the batch script.
-        bed.lose(it.nodes(f"{it.job}_0")[-1])
+        bed.lose(it.nodes(f"{it.job}_0")[which])
 
     return lose
 
@@ -196,6 +197,10 @@ def disturbed(
             "killed": (begin(place, "killed", 60, 0.3, site()), kill_pilot),
             "lost": (begin(place, "lost", 60, 0.3, site()), lose_node(slurm_bed)),
             "lost of two": (begin(place, "lost of two", 80, 0.4, two, 2), lose_node(slurm_bed)),
+            "first lost of two": (
+                begin(place, "first lost of two", 80, 0.4, two, 2),
+                lose_node(slurm_bed, 0),
+            ),
             "lost of four": (begin(place, "lost of four", 80, 0.4, ranks, 4), lose_node(slurm_bed)),
             "limited": (begin(place, "limited", 200, 0.4, short), add_nodes),
         }
@@ -240,6 +245,7 @@ FAULTS = [
     "limited",
     "lost",
     "lost of two",
+    "first lost of two",
     "lost of four",
     "requeued",
     "preempted",
@@ -270,8 +276,9 @@ def test_finishing_job_wrote_the_hits(disturbed, fault):
     [
         ("limited", 0),
         ("lost", 1),
-        ("lost of two", 1),
-        ("lost of four", 1),
+        ("lost of two", 2),
+        ("first lost of two", 2),
+        ("lost of four", 2),
         ("requeued", 1),
         ("preempted", 1),
         ("removed", 1),
@@ -305,24 +312,22 @@ def test_second_submission_adds_pilots(disturbed):
     assert it.log().count("wrote") >= 1
 
 
-@pytest.mark.parametrize("fault", ["lost", "requeued", "preempted"])
-def test_slurm_itself_brings_the_job_back(disturbed, fault):
+@pytest.mark.parametrize(
+    ("fault", "n_nodes"),
+    [
+        ("lost", 1),
+        ("lost of two", 2),
+        ("first lost of two", 2),
+        ("lost of four", 4),
+        ("requeued", 1),
+        ("preempted", 1),
+    ],
+)
+def test_slurm_itself_brings_the_job_back(disturbed, fault, n_nodes):
+    """With whole nodes: among two, srun has started Dask workers; four have ranks of MPI."""
     it = disturbed[fault]
     assert len(read_jobs(it.folder).submissions) == 1
-    assert "run 2: 1 node(s)" in it.log()
-
-
-@pytest.mark.parametrize("fault", ["lost of two", "lost of four"])
-def test_lost_node_takes_nothing_but_itself(disturbed, fault):
-    """The batch script's node is alive, so the pilot goes on with what is left of its nodes.
-
-    Among two it has Dask workers that srun started, among four it has ranks of MPI.
-    """
-    it = disturbed[fault]
-    # srun's code is the worst of all ranks; the job of a lost one ends well all the same.
-    code = "0" if fault == "lost of two" else ""
-    assert f"run 1: the pilot ended with code {code}" in it.log()
-    assert "run 2" not in it.log()
+    assert f"run 2: {n_nodes} node(s)" in it.log()
 
 
 def test_job_after_the_pilots_submits_what_is_left(disturbed):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from rdkit import Chem
@@ -13,7 +15,7 @@ from osong.ligands import pack_pdbqt, pack_pose, pdbqt_string
 from osong.receptor import Receptor
 from osong.scoring.functions import scoring_function
 from osong.scoring.kernel_ligand import KernelLigand
-from osong.search import PoseScorer
+from osong.search import DockingSession, PoseScorer
 from osong.search.refine import place_packed
 
 
@@ -105,4 +107,6 @@ def test_no_maps_are_built(target, monkeypatch):
     from osong.scoring import map_cache
 
     monkeypatch.setattr(map_cache, "GridMaps", None)
-    PoseScorer(target).score(embedded())
+    with pytest.raises(TypeError):
+        DockingSession(target, effort="fast")
+    assert math.isfinite(PoseScorer(target).score(embedded()).energy)
