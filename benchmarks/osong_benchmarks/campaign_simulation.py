@@ -24,9 +24,10 @@ from osong_benchmarks.tables import markdown_table, write_table
 from osong_benchmarks.virtual_cluster import Cluster
 from osong_benchmarks.virtual_folder import VirtualFolder
 from osong_benchmarks.virtual_scenario import Scenario, Tally
+from osong_workflows.cutting import choose_cut
 from osong_workflows.folder import CampaignFolder
 from osong_workflows.part_names import finished_shards
-from osong_workflows.plan import Plan, choose_sizes
+from osong_workflows.plan import Plan
 
 __all__ = ["Simulated", "add_arguments", "main", "scenarios", "simulate"]
 
@@ -184,11 +185,9 @@ def simulate(name: str, scenario: Scenario, costs: RowCost) -> Simulated:
 
 def make_plan(scenario: Scenario) -> Plan:
     """Return the plan that a campaign of this size has."""
-    chunk_size, shard_chunks = choose_sizes(
-        scenario.n_molecules, scenario.molecule_s, scenario.n_threads
-    )
+    cut = choose_cut(scenario.n_molecules, scenario.molecule_s, scenario.n_threads)
     return Plan(
-        n_records=scenario.n_molecules, chunk_size=chunk_size, shard_chunks=shard_chunks,
+        **asdict(cut),
         settings_digest="simulated", library_digest="simulated", input_bytes=0, parts_bytes=0,
         memory_bytes_per_worker=0, n_files=0, input_files=(),
     )  # fmt: skip

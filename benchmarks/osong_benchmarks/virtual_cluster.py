@@ -241,7 +241,7 @@ class _Flight:
         if isinstance(task, PackShard):
             docking_s, own_s = 0.0, plan.shard(task.shard).n_records * costs.pack_s
         else:
-            n = min(plan.chunk_size, plan.n_records - task.chunk * plan.chunk_size)
+            n = plan.chunk(task.chunk).n_records
             mean_s = n * cluster.scenario.molecule_s
             docking_s = mean_s * float(cluster.chunk_factor[task.chunk]) / node.speed
             own_s = n * costs.chunk_s

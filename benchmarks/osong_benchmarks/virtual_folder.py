@@ -15,7 +15,7 @@ from unittest import mock
 from osong_workflows import feed
 from osong_workflows.claims import Claim, Claims
 from osong_workflows.folder import CampaignFolder
-from osong_workflows.part_names import chunk_parts, finished_shards
+from osong_workflows.part_names import FinishedShards, chunk_parts
 from osong_workflows.pilots import Clock
 from osong_workflows.plan import Chunk, Plan, Shard
 
@@ -55,6 +55,7 @@ class VirtualFolder:
     _views: dict[str, tuple[float, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.seen = FinishedShards(self.folder, self.plan)
         for place in (self.folder.parts, self.folder.pilots, self.folder.claims):
             place.mkdir(parents=True, exist_ok=True)
 
@@ -93,12 +94,17 @@ class VirtualFolder:
                 outer.counts["release"] += 1
                 self._own.pop(claim.shard, None)
 
-        def listed(folder: CampaignFolder, plan: Plan) -> dict[int, Path]:
-            return self.view("list parts", lambda: finished_shards(folder, plan))
+        class Listed:
+            def __init__(self, *_: Any) -> None:
+                pass
+
+            def look(self) -> frozenset[int]:
+                found: frozenset[int] = outer.view("list parts", outer.seen.look)
+                return found
 
         with (
             mock.patch.object(feed, "Claims", Watched),
-            mock.patch.object(feed, "finished_shards", listed),
+            mock.patch.object(feed, "FinishedShards", Listed),
             mock.patch.object(feed, "check_chunk_parts", _check_names),
         ):
             yield

@@ -96,3 +96,4 @@ def test_a_worker_that_says_no_number_is_an_error() -> None:
             answers.dock([1])
         with pytest.raises(ChildError, match="ended with code"):
             answers.dock([1])
+        process.communicate()  # forgives that what is still to be sent has no reader

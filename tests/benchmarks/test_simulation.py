@@ -47,7 +47,7 @@ def test_trouble_loses_time_and_no_chunk() -> None:
     plan = make_plan(troubled)
     n_docked = tally.n_tasks - tally.n_chunks_twice
     assert n_docked >= plan.n_chunks + plan.n_shards
-    assert tally.files_s >= 5e-4 * troubled.n_molecules
+    assert tally.files_s >= 0.999 * 5e-4 * troubled.n_molecules
     assert simulate("faults", troubled, COSTS).tally.n_chunks_lost == tally.n_chunks_lost
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -9,7 +10,6 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +112,25 @@ class Cluster:
         """Wait until so many tasks have begun."""
         self.until(lambda: calls(self.folder).total() >= n, "tasks have begun")
 
+    def has_begun(self, within_s: float) -> bool:
+        """Whether a task begins within some seconds; False where the pilot ends before."""
+        deadline = time.monotonic() + within_s
+        while self.pilot is not None and self.pilot.poll() is None:
+            if calls(self.folder).total():
+                return True
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        return calls(self.folder).total() > 0
+
+    def kill(self) -> None:
+        """Kill all that are alive."""
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        if self.pilot is not None:
+            self.pilot.communicate()
+
     def until(self, condition: Callable[[], object], what: str) -> None:
         """Wait until something is so, while the pilot lives."""
         deadline = time.monotonic() + _LIMIT_S
@@ -131,7 +150,7 @@ class Cluster:
         return True
 
 
-@contextmanager
+@contextlib.contextmanager
 def cluster_in(folder: Path) -> Iterator[Cluster]:
     """Have a cluster; see to it that nothing of it is left."""
     cluster = Cluster(folder)
@@ -139,7 +158,4 @@ def cluster_in(folder: Path) -> Iterator[Cluster]:
         yield cluster
         assert cluster.are_gone(), [process.cmdline() for process in cluster.processes()]
     finally:
-        for process in cluster.processes():
-            process.kill()
-        if cluster.pilot is not None:
-            cluster.pilot.communicate()
+        cluster.kill()

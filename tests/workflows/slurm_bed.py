@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -56,6 +58,16 @@ class SlurmBed:
     def lose(self, *nodes: str) -> None:
         """Let nodes lose power."""
         self._script("slurm-fail", "-s", str(self.state), *nodes)
+
+    def end_jobs(self) -> None:
+        """Cancel all jobs and wait until they are gone."""
+        environment = os.environ | {"SLURM_CONF": str(self.config)}
+        user = pwd.getpwuid(os.getuid()).pw_name
+        run = functools.partial(
+            subprocess.run, env=environment, capture_output=True, text=True, timeout=120, check=True
+        )
+        run(["scancel", "--user", user])
+        wait_for(lambda: not run(["squeue", "--noheader"]).stdout, "no jobs are left", 120.0)
 
     def down(self) -> None:
         """Stop it and leave nothing behind."""

@@ -23,7 +23,7 @@ from osong_workflows.events import Publisher
 from osong_workflows.export import _whole
 from osong_workflows.feed import Feed
 from osong_workflows.folder import CampaignFolder, write_atomically
-from osong_workflows.part_names import find_results
+from osong_workflows.part_names import FinishedShards, find_results, finished_shards
 from osong_workflows.parts import PartFile
 from osong_workflows.pilot import _drainer
 from osong_workflows.pilots import PilotState, PilotWatch, new_pilot, process_is_gone
@@ -112,7 +112,7 @@ def test_shard_that_looks_free_in_an_old_listing_is_looked_at_again(stage, monke
     """NFS shows the names in a folder as they were a minute ago."""
     key = stage.plan.shard(0).key[:16]
     (stage.folder.parts / f"000000-{key}-{'0' * 32}.parquet").write_bytes(b"x")
-    monkeypatch.setattr("osong_workflows.feed.finished_shards", lambda *_: {})
+    monkeypatch.setattr("osong_workflows.feed.FinishedShards.look", lambda _: frozenset())
     feed = stage.feed("me")
     assert feed.take(wait=False) is None
     assert not list(stage.folder.claims.iterdir())
@@ -287,3 +287,27 @@ def test_pilot_without_workers_sees_that_others_have_finished(stage):
     assert not feed.is_over, "it looks now and then, not always"
     stage.clock.now += 60
     assert feed.is_over
+
+
+def test_finer_shards_are_begun_after_all_others(stage):
+    stage.plan = stage.plan.model_copy(
+        update={"n_records": 40, "chunk_size": 4, "shard_chunks": 2, "n_coarse": 3, "fine_size": 1}
+    )
+    feeds = [stage.feed(f"pilot-{i}") for i in range(3)]
+    begun: list[int] = []
+    while tasks := [task for feed in feeds if (task := feed.take(wait=False))]:
+        begun += [stage.plan.shard_of(task.chunk) for task in tasks]
+    assert set(begun) == set(range(stage.plan.n_shards))
+    assert stage.plan.n_shards == 3 + 8
+    assert set(begun[:6]) == {0, 1, 2}
+
+
+def test_looking_again_sees_what_came_and_what_went(stage):
+    parts, plan = stage.folder.parts, stage.plan.model_copy(update={"shard_chunks": 4})
+    seen = FinishedShards(stage.folder, plan)
+    for index in range(plan.n_shards):
+        assert seen.look() == set(range(index)) == set(finished_shards(stage.folder, plan))
+        (parts / f"{index:06d}-{plan.shard(index).key[:16]}-{'0' * 32}.parquet").touch()
+        (parts / f"{index:06d}-{'f' * 16}-{'0' * 32}.parquet").touch()
+    next(parts.glob(f"000000-{plan.shard(0).key[:16]}*")).unlink()
+    assert seen.look() == set(range(1, plan.n_shards))

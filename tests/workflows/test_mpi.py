@@ -22,6 +22,8 @@ from osong_workflows.tls import ensure_certificates
 MPIEXEC = str(Path(sys.executable).with_name("mpiexec"))
 NO_MPI = any(importlib.util.find_spec(name) is None for name in ("mpi4py", "dask_mpi"))
 
+_STARTS = 4
+
 needs_mpi = pytest.mark.skipif(
     NO_MPI or not Path(MPIEXEC).exists(), reason="needs osong[mpi] with MPICH from PyPI"
 )
@@ -183,7 +185,29 @@ def bed():
         slurm.down()
 
 
+@pytest.fixture
+def quiet_bed(bed):
+    """The same, without the jobs of a test that failed."""
+    yield bed
+    bed.end_jobs()
+
+
 def start_in_slurm(cluster: Cluster, bed: slurm_bed.SlurmBed, function: str, n: int) -> None:
+    """Start ranks by srun, again where they do not find each other.
+
+    On a busy machine, MPICH under the pmi2 of Slurm 22.05 now and then stays in MPI_Init. Osong's
+    ranks end after ten minutes of that, and their job is requeued; a test is less patient.
+    """
+    for _ in range(_STARTS):
+        _srun(cluster, bed, function, n)
+        if cluster.has_begun(within_s=45.0):
+            return
+        cluster.kill()
+        bed.end_jobs()
+    pytest.fail(f"ranks did not find each other in {_STARTS} starts")
+
+
+def _srun(cluster: Cluster, bed: slurm_bed.SlurmBed, function: str, n: int) -> None:
     srun = shutil.which("srun")
     assert srun is not None
     flags = "--mpi=pmi2 -N4 -n4 --quiet --no-kill --kill-on-bad-exit=0 --wait=0"
@@ -208,8 +232,8 @@ def in_slurm(cluster: Cluster, number: int) -> psutil.Process:
 
 
 @pytest.mark.slow
-def test_a_lost_worker_rank_costs_nothing_but_time(cluster: Cluster, bed) -> None:
-    start_in_slurm(cluster, bed, "nap", 40)
+def test_a_lost_worker_rank_costs_nothing_but_time(cluster: Cluster, quiet_bed) -> None:
+    start_in_slurm(cluster, quiet_bed, "nap", 40)
     cluster.begun(6)
     in_slurm(cluster, 3).kill()
     code, heard, err = cluster.end()
@@ -237,9 +261,9 @@ def end_of_pilot(cluster: Cluster) -> None:
     ],
 )
 def test_without_scheduler_or_pilot_all_end_with_one_line(
-    cluster: Cluster, bed, end: Callable[[Cluster], None], what: str
+    cluster: Cluster, quiet_bed, end: Callable[[Cluster], None], what: str
 ) -> None:
-    start_in_slurm(cluster, bed, "nap", 1000)
+    start_in_slurm(cluster, quiet_bed, "nap", 1000)
     cluster.begun(4)
     end(cluster)
     code, _, err = cluster.end()

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from osong.errors import CampaignError
 from osong.library import Record
 from osong_workflows import staging
+from osong_workflows.cutting import choose_cut
 from osong_workflows.folder import CampaignFolder
 from osong_workflows.part_names import finished_shards
-from osong_workflows.plan import Plan, choose_sizes, chunk_records, read_plan
+from osong_workflows.plan import Plan, chunk_records, read_plan
 from osong_workflows.settings import CampaignSettings, read_settings
 from osong_workflows.staging import library_digest, read_staged, stage_library
 
@@ -29,14 +30,19 @@ def records(rows: list[tuple[str, str]]) -> list[Record]:
     seconds=st.floats(1e-3, 1e4),
 )
 def test_chunks_are_minutes_and_files_are_few(n_records, workers, seconds):
-    size, in_shard = choose_sizes(n_records, seconds, workers)
-    n_chunks = -(-n_records // size)
+    cut = choose_cut(n_records, seconds, workers)
+    size = cut.chunk_size
     assert 1 <= size <= n_records
     assert size == 1 or size * seconds <= 240, "a killed run would lose more than some minutes"
-    assert size * in_shard <= 131_072, "a file of more would be clumsy"
-    assert -(-n_chunks // in_shard) <= max(512, n_records / 125_000)
+    assert size * cut.shard_chunks <= 131_072, "a file of more would be clumsy"
+    assert cut.n_shards <= max(620, n_records / 100_000)
     if n_records * seconds <= 240 * workers:
-        assert n_chunks >= min(n_records, 2 * workers), "workers would be idle"
+        assert cut.n_chunks >= min(n_records, 2 * workers), "workers would be idle"
+    if cut.n_coarse is not None:
+        fine_records = n_records - cut.start(cut.n_coarse * cut.shard_chunks)
+        assert 0 < fine_records <= n_records / 8, "most are in chunks of minutes"
+        assert cut.n_coarse == cut.fine_from < cut.n_shards
+        assert cut.fine_size <= size / 2
 
 
 @settings(max_examples=30, deadline=None)
@@ -171,13 +177,20 @@ def test_parts_of_more_than_a_million_chunks_are_found(tmp_path):
 
 
 @given(
-    n_records=st.integers(1, 5000), chunk_size=st.integers(1, 400), shard_chunks=st.integers(1, 9)
-)
-def test_shards_and_chunks_cover_the_library_once(n_records, chunk_size, shard_chunks):
+    n_records=st.integers(1, 5000), chunk_size=st.integers(1, 400), shard_chunks=st.integers(1, 9),
+    n_coarse=st.none() | st.integers(0, 10), fine_size=st.integers(1, 60),
+)  # fmt: skip
+def test_shards_and_chunks_cover_the_library_once(
+    n_records, chunk_size, shard_chunks, n_coarse, fine_size
+):
+    if n_coarse is not None:
+        n_coarse = min(n_coarse, n_records // (chunk_size * shard_chunks))
     plan = Plan(
         n_records=n_records,
         chunk_size=chunk_size,
         shard_chunks=shard_chunks,
+        n_coarse=n_coarse,
+        fine_size=fine_size,
         settings_digest="s",
         library_digest="l",
         input_bytes=0,
@@ -196,6 +209,9 @@ def test_shards_and_chunks_cover_the_library_once(n_records, chunk_size, shard_c
         assert shard.start == chunks[shard.first_chunk].start
         assert shard.n_records == sum(chunks[i].n_records for i in shard.chunks)
         assert {plan.shard_of(i) for i in shard.chunks} == {shard.index}
+    for chunk in chunks[:-1]:
+        is_fine = n_coarse is not None and plan.shard_of(chunk.index) >= n_coarse
+        assert chunk.n_records == (fine_size if is_fine else chunk_size)
     for index in (-1, plan.n_chunks):
         with pytest.raises(IndexError):
             plan.chunk(index)
@@ -204,8 +220,8 @@ def test_shards_and_chunks_cover_the_library_once(n_records, chunk_size, shard_c
 def test_plan_of_another_version_is_refused(tmp_path):
     campaign = fake_screen(molecules(2), tmp_path / "run")
     path = campaign.folder / "plan.json"
-    path.write_text(path.read_text().replace('"format": 2', '"format": 1'))
-    with pytest.raises(CampaignError, match="has format 1 and this Osong reads format 2"):
+    path.write_text(path.read_text().replace('"format": 3', '"format": 2'))
+    with pytest.raises(CampaignError, match="has format 2 and this Osong reads format 3"):
         read_plan(campaign._folder)
 
 

@@ -11,12 +11,12 @@ from pydantic import BaseModel, ConfigDict
 from osong.library import Record, open_prepared, read_prepared
 from osong.library.sampling import sample_library
 from osong_workflows.create import grid_bytes
+from osong_workflows.cutting import choose_cut
 from osong_workflows.plan import (
     BYTES_PER_PROCESS,
     FILES_BESIDES,
     SECONDS_PER_MOLECULE,
     bytes_per_molecule,
-    choose_sizes,
 )
 from osong_workflows.prepared import PREPARED
 from osong_workflows.staging import FILE_RECORDS, staged_bytes
@@ -289,9 +289,7 @@ def _of_target(
     n_records, asked = count.n_records, file.targets[index]
     # What the plan of the campaign will go by, whatever a sample took.
     seconds = SECONDS_PER_MOLECULE[file.tables.search.effort]
-    chunk_size, shard_chunks = choose_sizes(n_records, seconds, workers)
-    n_chunks = math.ceil(n_records / chunk_size)
-    n_shards = math.ceil(n_chunks / shard_chunks)
+    cut = choose_cut(n_records, seconds, workers)
     n_inputs = math.ceil(n_records / FILE_RECORDS)
     return TargetEstimate(
         label=asked.label,
@@ -299,10 +297,10 @@ def _of_target(
         folder=str(asked.folder),
         box_size=target.box.size,
         n_molecules=n_records,
-        n_chunks=n_chunks,
-        chunk_size=chunk_size,
-        n_shards=n_shards,
-        n_files=n_shards + n_inputs + FILES_BESIDES,
+        n_chunks=cut.n_chunks,
+        chunk_size=cut.chunk_size,
+        n_shards=cut.n_shards,
+        n_files=cut.n_shards + n_inputs + FILES_BESIDES,
         input_bytes=math.ceil(n_records * count.bytes_per_record),
         parts_bytes=n_records * bytes_per_molecule(file.tables.search.n_poses),
         memory_bytes_per_worker=_memory(target.box),

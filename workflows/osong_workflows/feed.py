@@ -22,11 +22,11 @@ from osong_workflows.events import (
     WorkerRestarted,
 )
 from osong_workflows.packing import check_chunk_parts
-from osong_workflows.part_names import finished_shards, is_finished
+from osong_workflows.part_names import FinishedShards, is_finished
 from osong_workflows.tasks import DockChunk, PackShard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from osong_workflows.events import Publisher
     from osong_workflows.folder import CampaignFolder
@@ -100,7 +100,9 @@ class Feed:
         self._under_way: set[Task] = set()
         self._n_lost: Counter[Task] = Counter()
         self._finished: set[int] = set()
+        self._seen = FinishedShards(folder, plan)
         self._own: set[int] | None = None
+        self._elsewhere: set[int] = set()
         self._n_elsewhere = 0
         self._next_scan = 0.0
         self._next_look = 0.0
@@ -120,7 +122,7 @@ class Feed:
         """Whether the campaign is finished, by whomever: a pilot without workers has to look."""
         if not self.is_finished and self._clock() >= self._next_over:
             self._next_over = self._clock() + _SLOW_POLL_S
-            self._finished |= finished_shards(self._folder, self._plan).keys()
+            self._finished |= self._seen.look()
         return self.is_finished
 
     @property
@@ -239,7 +241,7 @@ class Feed:
         """Claim one more shard; False where there is none to be had."""
         # Claims first: who finished a shard gives its claim up after its part is there.
         generations = self._claims.generations()
-        self._finished = set(finished_shards(self._folder, self._plan))
+        self._finished = set(self._seen.look())
         self._tell_elsewhere()
         for shard in self._free(generations):
             claim = self._claims.take(shard)
@@ -254,14 +256,15 @@ class Feed:
 
     def _free(self, generations: dict[int, int]) -> Iterator[int]:
         """Yield unfinished shards that nobody has, in an order of this pilot's own."""
-        n_shards = self._plan.n_shards
         # Elements of an array start together; a process alone begins at the beginning.
         is_alone = not self._me.job and not generations.keys() - self._held.keys()
-        begin = 0 if is_alone else _spread(self._me.id, n_shards)
-        for offset in range(n_shards):
-            shard = (begin + offset) % n_shards
-            if shard not in generations and shard not in self._finished:
-                yield shard
+        fine_from = self._plan.cut.fine_from
+        # The finer shards last, by all: they are there to end together.
+        for shards in (range(fine_from), range(fine_from, self._plan.n_shards)):
+            begin = 0 if is_alone or not shards else _spread(self._me.id, len(shards))
+            for shard in (*shards[begin:], *shards[:begin]):
+                if shard not in generations and shard not in self._finished:
+                    yield shard
 
     def _forget_stolen(self) -> None:
         """Stop working at shards that others took over while this pilot showed no life.
@@ -329,10 +332,15 @@ class Feed:
         if self._own is None:
             # What was there at the beginning is in what the run begins with.
             self._own = set(self._finished)
-        elsewhere = sum(self._plan.shard(i).n_records for i in self._finished - self._own)
-        if elsewhere != self._n_elsewhere:
-            self._n_elsewhere = elsewhere
-            self._publisher(DoneElsewhere(elsewhere))
+        elsewhere = self._finished - self._own
+        more, less = elsewhere - self._elsewhere, self._elsewhere - elsewhere
+        if more or less:
+            self._elsewhere = elsewhere
+            self._n_elsewhere += self._n_records(more) - self._n_records(less)
+            self._publisher(DoneElsewhere(self._n_elsewhere))
+
+    def _n_records(self, shards: Iterable[int]) -> int:
+        return sum(self._plan.shard(index).n_records for index in shards)
 
     def _tell_damaged(self, damaged: Sequence[tuple[str, str, str]]) -> None:
         for part, moved_to, reason in damaged:

@@ -26,13 +26,14 @@ from osong_workflows.part_files import campaign_of
 from osong_workflows.plan import Chunk, Shard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from osong_workflows.folder import CampaignFolder
     from osong_workflows.plan import Plan
 
 __all__ = [
+    "FinishedShards",
     "Piece",
     "Results",
     "chunk_parts",
@@ -109,10 +110,15 @@ def find_results(folder: CampaignFolder, plan: Plan) -> Results:
 
 def finished_shards(folder: CampaignFolder, plan: Plan) -> dict[int, Path]:
     """Return the part of each finished shard, by name only."""
-    found: dict[int, Path] = {}
-    # Not asked for again and again: of a large campaign this list is made for every claim.
-    place, n_shards = folder.parts, plan.n_shards
-    for name in names_in(place):
+    place = folder.parts
+    return {shard: place / name for shard, name in _shard_names(names_in(place), plan).items()}
+
+
+def _shard_names(names: Iterable[str], plan: Plan) -> dict[int, str]:
+    """Return the first name, in order, that is the part of each shard."""
+    found: dict[int, str] = {}
+    n_shards = plan.n_shards
+    for name in sorted(names):
         match = _NAME.fullmatch(name)
         if match is None:
             continue
@@ -120,8 +126,34 @@ def finished_shards(folder: CampaignFolder, plan: Plan) -> dict[int, Path]:
         if index < n_shards and plan.shard(index).key[:16] == match[2]:
             # Two parts of one shard differ at most in what became of a molecule that one run
             # gave up for time; the first by name counts, always.
-            found.setdefault(index, place / name)
+            found.setdefault(index, name)
     return found
+
+
+class FinishedShards:
+    """Which shards are finished, for those who look again and again: new names are examined.
+
+    Parameters
+    ----------
+    folder, plan
+        The campaign.
+    """
+
+    def __init__(self, folder: CampaignFolder, plan: Plan) -> None:
+        self._place = folder.parts
+        self._plan = plan
+        self._names: set[str] = set()
+        self._found: set[int] = set()
+
+    def look(self) -> frozenset[int]:
+        """Return the shards that have their part now, by name only."""
+        names = {name for name in names_in(self._place) if name.endswith(".parquet")}
+        if not self._names <= names:
+            # A damaged part was set aside.
+            self._names, self._found = set(), set()
+        self._found.update(_shard_names(names - self._names, self._plan))
+        self._names = names
+        return frozenset(self._found)
 
 
 def is_finished(folder: CampaignFolder, plan: Plan, index: int, who: str) -> bool:

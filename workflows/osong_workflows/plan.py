@@ -6,7 +6,6 @@ A plan is of one size, however many molecules there are: chunks and shards are c
 from __future__ import annotations
 
 import functools
-import math
 import shutil
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from osong.errors import CampaignError, ResourceError
+from osong_workflows.cutting import Cut, choose_cut, given_cut
 from osong_workflows.folder import write_atomically
 from osong_workflows.staging import StagedFile, StagedLibrary, read_staged
 
@@ -34,27 +34,16 @@ __all__ = [
     "Plan",
     "Shard",
     "bytes_per_molecule",
-    "choose_sizes",
     "chunk_records",
     "make_plan",
     "read_plan",
 ]
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Raised when an older Osong could not go on with a newer folder, or the other way round."""
 
 SECONDS_PER_MOLECULE: Final = {"score": 0.01, "fast": 0.32, "balanced": 1.0, "thorough": 2.2}
 """Core seconds with preparation, drug-like molecules, the machine of docs/performance.md."""
-_CHUNK_S: Final = 240.0
-"""What a killed run loses of each core, and what a warning before a time limit has to cover."""
-_MAX_CHUNK: Final = 4096
-_CHUNKS_PER_WORKER: Final = 4
-"""So many chunks for each worker of a small library: the last ones even out the load."""
-_SHARDS: Final = 512
-"""Shards, and so files, of a campaign that is not huge: enough for dozens of pilots to share, and
-to end at nearly the same time."""
-_SHARD_RECORDS: Final = 131_072
-"""Molecules in a shard at most, and so in a file: 7,630 files for 1e9."""
 _BYTES_PER_ROW: Final = 300
 _BYTES_PER_POSE: Final = 700
 """Measured on drug-like molecules (45 atoms with hydrogens), Zstandard."""
@@ -124,6 +113,8 @@ class Plan(BaseModel):
         Records in a chunk; the last one may have fewer.
     shard_chunks
         Chunks in a shard; the last one may have fewer.
+    n_coarse, fine_size
+        Shards of chunks of that size, None for all; records in a chunk of the shards after those.
     settings_digest
         Hash of the settings that the chunks were made for.
     library_digest
@@ -140,10 +131,12 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal[2] = FORMAT
+    format: Literal[3] = FORMAT
     n_records: int = Field(ge=1)
     chunk_size: int = Field(ge=1)
     shard_chunks: int = Field(ge=1)
+    n_coarse: int | None = Field(default=None, ge=0)
+    fine_size: int = Field(default=1, ge=1)
     settings_digest: str
     library_digest: str
     input_bytes: int
@@ -158,36 +151,37 @@ class Plan(BaseModel):
         return self._key("campaign", 0, self.n_records)[:16]
 
     @property
+    def cut(self) -> Cut:
+        """Where chunks and shards begin and end."""
+        return _cut(
+            self.n_records, self.chunk_size, self.shard_chunks, self.n_coarse, self.fine_size
+        )
+
+    @property
     def n_chunks(self) -> int:
         """How many units of work there are."""
-        return math.ceil(self.n_records / self.chunk_size)
+        return self.cut.n_chunks
 
     @property
     def n_shards(self) -> int:
         """How many files there will be in ``parts/``."""
-        return math.ceil(self.n_chunks / self.shard_chunks)
-
-    @property
-    def shard_records(self) -> int:
-        """Records in a shard; the last one may have fewer."""
-        return self.chunk_size * self.shard_chunks
+        return self.cut.n_shards
 
     def chunk(self, index: int) -> Chunk:
         """Return a chunk by its index."""
         _check_index("chunk", index, self.n_chunks)
-        start = index * self.chunk_size
-        n_records = min(self.chunk_size, self.n_records - start)
+        start = self.cut.start(index)
+        n_records = self.cut.start(index + 1) - start
         return Chunk(index, start, n_records, self._key("chunk", start, n_records))
 
     def shard(self, index: int) -> Shard:
         """Return a shard by its index."""
         _check_index("shard", index, self.n_shards)
-        sizes = (self.n_records, self.chunk_size, self.shard_chunks)
-        return _shard(index, sizes, self.settings_digest, self.library_digest)
+        return _shard(index, self.cut, self.settings_digest, self.library_digest)
 
     def shard_of(self, chunk: int) -> int:
         """Return the index of the shard of a chunk."""
-        return chunk // self.shard_chunks
+        return self.cut.shard_of(chunk)
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield all chunks."""
@@ -197,17 +191,20 @@ class Plan(BaseModel):
         return _key(kind, self.settings_digest, self.library_digest, start, n_records)
 
 
+# One for each plan: it remembers how many chunks and shards it makes.
+_cut = functools.lru_cache(maxsize=256)(Cut)
+
+
 # Every look at parts/ asks for all shards that are finished, thousands of them.
 @functools.lru_cache(maxsize=16_384)
-def _shard(index: int, sizes: tuple[int, int, int], settings: str, library: str) -> Shard:
-    """Return a shard of a plan of these sizes: records, records in a chunk, chunks in a shard."""
-    all_records, chunk_size, shard_chunks = sizes
-    first = index * shard_chunks
-    start = first * chunk_size
-    n_records = min(chunk_size * shard_chunks, all_records - start)
+def _shard(index: int, cut: Cut, settings: str, library: str) -> Shard:
+    """Return a shard of a plan that cuts its library so."""
+    chunks = cut.chunks_of(index)
+    start = cut.start(chunks.start)
+    n_records = cut.start(chunks.stop) - start
     # A shard of one chunk is that chunk: its part needs no packing, and has its key.
     key = _key("chunk", settings, library, start, n_records)
-    return Shard(index, first, math.ceil(n_records / chunk_size), start, n_records, key)
+    return Shard(index, chunks.start, len(chunks), start, n_records, key)
 
 
 def _key(kind: str, settings: str, library: str, start: int, n_records: int) -> str:
@@ -218,27 +215,6 @@ def _key(kind: str, settings: str, library: str, start: int, n_records: int) -> 
 def _check_index(kind: str, index: int, stop: int) -> None:
     if not 0 <= index < stop:
         raise IndexError(f"{kind} {index}: the plan has {kind}s 0 to {stop - 1}")
-
-
-def choose_sizes(n_records: int, seconds_per_molecule: float, workers: int) -> tuple[int, int]:
-    """Return molecules in a chunk and chunks in a shard.
-
-    Chunks are work for every worker of a small library and minutes of work of a large one; shards
-    are few enough to keep files few, and small enough to be shared out.
-
-    Examples
-    --------
-    >>> choose_sizes(100, 0.32, workers=2), choose_sizes(100_000, 0.32, workers=2)
-    ((13, 1), (750, 1))
-    >>> choose_sizes(1_000_000_000, 0.32, workers=10_000)
-    (750, 174)
-    """
-    even = math.ceil(n_records / (workers * _CHUNKS_PER_WORKER))
-    minutes = min(max(1, int(_CHUNK_S / seconds_per_molecule)), _MAX_CHUNK)
-    chunk_size = max(1, min(even, minutes))
-    n_chunks = math.ceil(n_records / chunk_size)
-    largest = max(1, _SHARD_RECORDS // chunk_size)
-    return chunk_size, min(math.ceil(n_chunks / _SHARDS), largest)
 
 
 def bytes_per_molecule(n_poses: int) -> int:
@@ -264,10 +240,9 @@ def make_plan(
         The results would not fit on the disk.
     """
     seconds = SECONDS_PER_MOLECULE.get(settings.effort, SECONDS_PER_MOLECULE["fast"])
-    size, in_shard = choose_sizes(library.n_records, seconds, workers)
-    if chunk_size is not None:
-        n_chunks = math.ceil(library.n_records / chunk_size)
-        size, in_shard = chunk_size, math.ceil(n_chunks / _SHARDS)
+    cut = choose_cut(library.n_records, seconds, workers)
+    if chunk_size is not None or shard_chunks is not None:
+        cut = given_cut(library.n_records, chunk_size or cut.chunk_size, shard_chunks)
     parts_bytes = library.n_records * bytes_per_molecule(settings.n_poses)
     free = shutil.disk_usage(folder.path).free
     if parts_bytes > free:
@@ -277,8 +252,10 @@ def make_plan(
         )
     plan = Plan(
         n_records=library.n_records,
-        chunk_size=size,
-        shard_chunks=shard_chunks or in_shard,
+        chunk_size=cut.chunk_size,
+        shard_chunks=cut.shard_chunks,
+        n_coarse=cut.n_coarse,
+        fine_size=cut.fine_size,
         settings_digest=settings.digest(),
         library_digest=library.digest,
         input_bytes=library.n_bytes,
