@@ -1,0 +1,114 @@
+"""How device code is compiled: every flag stands here and nowhere else.
+
+The formulae of ``physics`` serve the device as they are, but for their literals: in Python a
+``0.5`` is a float64, and one of them makes all that it meets a float64, which a device does at a
+thirty-second of the rate or worse. `device_formula` compiles the same source with every literal
+in single precision.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import inspect
+import textwrap
+from collections.abc import Callable
+from functools import cache
+from types import FunctionType
+from typing import Any, Final, TypeVar
+
+import numpy as np
+from numba import config, cuda
+
+from osong_kernels.physics import ops
+
+__all__ = ["IS_SIMULATED", "device", "device_formula", "kernel"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+IS_SIMULATED: Final = bool(config.ENABLE_CUDASIM)
+"""Whether kernels run in Numba's simulator (``NUMBA_ENABLE_CUDASIM=1``)."""
+
+_PHYSICS: Final = "osong_kernels.physics"
+
+
+def device(function: F) -> F:
+    """Compile a function that kernels call; it becomes part of them."""
+    compiled: F = cuda.jit(device=True, forceinline=True)(function)
+    return compiled
+
+
+def kernel(function: F) -> F:
+    """Compile a kernel.
+
+    Quotients, square roots and exponentials are the device's own, good to some 2e-7; denormal
+    numbers are zero. Nothing may depend on infinities or on what is no number. The order of sums
+    is that of the machine code, so the same input gives the same bytes on one make of device.
+    """
+    compiled: F = cuda.jit(fastmath=True)(function)
+    return compiled
+
+
+@cache
+def device_formula(formula: Callable[..., Any]) -> Any:
+    """Return a formula of ``physics`` for device code, with its literals in single precision."""
+    if IS_SIMULATED:
+        # NumPy's single-precision numbers stay that when they meet literals of Python.
+        return formula
+    source = textwrap.dedent(inspect.getsource(formula))
+    tree = ast.parse(source)
+    definition = tree.body[0]
+    if not isinstance(definition, ast.FunctionDef):
+        raise TypeError(f"{formula!r} is no plain function")
+    definition.decorator_list = []
+    _WithoutAnnotations().visit(definition)
+    _SinglePrecision().visit(definition)
+    ast.increment_lineno(tree, formula.__code__.co_firstlineno - 1)
+    ast.fix_missing_locations(tree)
+    names = {name: _for_device(value) for name, value in _globals_of(formula).items()}
+    names |= {"_single": np.float32, "float": np.float32}
+    exec(compile(tree, formula.__code__.co_filename, "exec"), names)
+    return device(names[formula.__name__])
+
+
+class _SinglePrecision(ast.NodeTransformer):
+    """Makes every literal with a fraction one of single precision."""
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        if not isinstance(node.value, float):
+            return node
+        return ast.Call(ast.Name("_single", ast.Load()), [node], [])
+
+
+class _WithoutAnnotations(ast.NodeTransformer):
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.annotation = None
+        return node
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returns = None
+        self.generic_visit(node)
+        return node
+
+
+def _globals_of(formula: Any) -> dict[str, Any]:
+    """Return the global names that a function uses, with their values."""
+    names = formula.__code__.co_names
+    return {
+        name: formula.__globals__[name]
+        for name in names
+        if name in formula.__globals__ and not hasattr(builtins, name)
+    }
+
+
+def _for_device(value: Any) -> Any:
+    """Return what stands for a global of a formula in device code."""
+    if isinstance(value, float):
+        return np.float32(value)
+    if isinstance(value, FunctionType) and value.__module__ == ops.__name__:
+        from osong_kernels.cuda import elementary
+
+        return getattr(elementary, value.__name__)
+    if isinstance(value, FunctionType) and value.__module__.startswith(_PHYSICS):
+        return device_formula(value)
+    return value
