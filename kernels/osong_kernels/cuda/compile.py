@@ -13,6 +13,7 @@ import builtins
 import inspect
 import textwrap
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from types import FunctionType
 from typing import Any, Final, TypeVar
@@ -22,7 +23,7 @@ from numba import config, cuda
 
 from osong_kernels.physics import ops
 
-__all__ = ["IS_SIMULATED", "device", "device_formula", "kernel"]
+__all__ = ["IS_SIMULATED", "Offline", "device", "device_formula", "kernel"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,6 +31,45 @@ IS_SIMULATED: Final = bool(config.ENABLE_CUDASIM)
 """Whether kernels run in Numba's simulator (``NUMBA_ENABLE_CUDASIM=1``)."""
 
 _PHYSICS: Final = "osong_kernels.physics"
+# Link-time optimisation, Numba's default, forgets what fastmath says of quotients and roots: they
+# come out as the slow, exact ones. The simulator knows no such option.
+_OPTIONS: Final[dict[str, bool]] = {} if IS_SIMULATED else {"lto": False}
+
+
+@dataclass(frozen=True)
+class Offline:
+    """A kernel as it is launched, so that it can be compiled and looked at without a device.
+
+    Each module with kernels declares them: ``OFFLINE: Final = (Offline(...), ...)``, at its end.
+    ``python -m benchmarks cuda`` compiles all of them and ``tests/benchmarks/test_cuda_report.py``
+    fails on spilled registers, memory of threads' own, float64 where it is not allowed, fewer wide
+    loads than wanted, and registers above what is on record.
+
+    Attributes
+    ----------
+    name
+        As in the report; the contract's name where it has one.
+    kernel
+        What `kernel` (or `exact_kernel`) returned.
+    signature
+        Numba's types of the arguments, as they come on a device: ``types.float32[::1]``, ...
+    threads_per_block
+        As launched.
+    dynamic_shared_bytes
+        Asked for at launch, for a drug-like ligand (30 heavy atoms, 6 torsions).
+    n_wide_loads
+        At least so many loads of 16 bytes, from global and shared memory together.
+    may_use_float64
+        Whether the contract asks for it.
+    """
+
+    name: str
+    kernel: Any
+    signature: tuple[Any, ...]
+    threads_per_block: int
+    dynamic_shared_bytes: int = 0
+    n_wide_loads: int = 0
+    may_use_float64: bool = False
 
 
 def device(function: F) -> F:
@@ -45,7 +85,7 @@ def kernel(function: F) -> F:
     numbers are zero. Nothing may depend on infinities or on what is no number. The order of sums
     is that of the machine code, so the same input gives the same bytes on one make of device.
     """
-    compiled: F = cuda.jit(fastmath=True)(function)
+    compiled: F = cuda.jit(fastmath=True, **_OPTIONS)(function)
     return compiled
 
 
