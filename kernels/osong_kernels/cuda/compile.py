@@ -73,7 +73,13 @@ class Offline:
 
 
 def device(function: F) -> F:
-    """Compile a function that kernels call; it becomes part of them."""
+    """Compile a function that kernels call; it becomes part of them.
+
+    It must not name ``numba.cuda`` itself: the simulator changes that name under way, for all
+    threads. What a function wants of it is in ``warp``.
+    """
+    if IS_SIMULATED:
+        return function
     compiled: F = cuda.jit(device=True, forceinline=True)(function)
     return compiled
 

@@ -1,4 +1,4 @@
-"""What the lanes of a warp do together: sums and votes, in a fixed order.
+"""What the threads of a warp do together, in a fixed order; and what else device functions need.
 
 A warp is one search chain; its lanes share the chain's atoms, pairs and matrix elements. Numba's
 simulator knows no warps: there, a block is one warp of `LANES` threads, lanes meet at the block's
@@ -16,56 +16,107 @@ from numba import cuda
 
 from osong_kernels.cuda.compile import IS_SIMULATED, device
 
-__all__ = ["LANES", "lane_of_thread", "warp_first", "warp_max", "warp_of_thread", "warp_sum", "warp_sync"]
+__all__ = [
+    "LANES",
+    "add_integer",
+    "at",
+    "block_index",
+    "block_sync",
+    "block_threads",
+    "lane_index",
+    "thread_index",
+    "warp_index",
+    "warp_max",
+    "warp_min",
+    "warp_sum",
+    "warp_sync",
+]
 
 LANES: Final = int(os.environ.get("OSONG_SIMULATED_LANES", "8")) if IS_SIMULATED else 32
 """Threads of a warp. Simulated ones are slow, so there are fewer unless the environment says so."""
 
 if IS_SIMULATED:
+    from numba.cuda.simulator.kernel import _get_kernel_context as _context
 
-    def warp_sync() -> None:
-        """Wait for all lanes; what they wrote to shared memory can be read."""
-        cuda.syncthreads()
+    def at(index: Any) -> Any:
+        """Return an index that is not negative."""
+        return int(index)
 
-    def lane_of_thread() -> Any:
-        """Return the number of this lane."""
-        return cuda.threadIdx.x
+    def block_index() -> Any:
+        """Return the number of this block."""
+        return _context().blockIdx.x
 
-    def warp_of_thread() -> Any:
+    def thread_index() -> Any:
+        """Return the number of this thread in its block."""
+        return _context().threadIdx.x
+
+    def block_threads() -> Any:
+        """Return how many threads a block has."""
+        return _context().blockDim.x
+
+    def block_sync() -> None:
+        """Wait for all threads of the block."""
+        _context().syncthreads()
+
+    warp_sync = block_sync
+    lane_index = thread_index
+
+    def warp_index() -> Any:
         """Return the number of this warp in its block."""
         return 0
 
+    def add_integer(array: Any, index: Any, value: Any) -> None:
+        """Add to an element that other threads add to at the same time."""
+        _context().atomic.add(array, index, value)
+
+    def _all_lanes(value: Any, scratch: Any) -> Any:
+        """Return the values of all lanes."""
+        block_sync()
+        scratch[thread_index()] = value
+        block_sync()
+        values = scratch[:LANES].copy()
+        block_sync()
+        return values
+
     def warp_sum(value: Any, scratch: Any) -> Any:
         """Return the sum over all lanes, to all of them."""
-        cuda.syncthreads()
-        scratch[cuda.threadIdx.x] = value
-        cuda.syncthreads()
-        total = np.float32(0.0)
-        for lane in range(LANES):
-            total += scratch[lane]
-        cuda.syncthreads()
-        return total
+        return _all_lanes(value, scratch).sum()
 
     def warp_max(value: Any, scratch: Any) -> Any:
         """Return the largest value of all lanes, to all of them."""
-        cuda.syncthreads()
-        scratch[cuda.threadIdx.x] = value
-        cuda.syncthreads()
-        largest = max(scratch[lane] for lane in range(LANES))
-        cuda.syncthreads()
-        return largest
+        return _all_lanes(value, scratch).max()
 
-    def warp_first(value: Any, scratch: Any) -> Any:
-        """Return the first lane's value to all lanes."""
-        cuda.syncthreads()
-        scratch[cuda.threadIdx.x] = value
-        cuda.syncthreads()
-        first = scratch[0]
-        cuda.syncthreads()
-        return first
+    def warp_min(value: Any, scratch: Any) -> Any:
+        """Return the smallest value of all lanes, to all of them."""
+        return _all_lanes(value, scratch).min()
 
 else:
     _ALL = 0xFFFFFFFF
+
+    @device
+    def at(index: Any) -> Any:
+        """Return an index that is not negative: 32 bits, and no test for counting from the end."""
+        return np.uint32(index)
+
+    @device
+    def block_index() -> Any:
+        """Return the number of this block."""
+        return np.int32(cuda.blockIdx.x)
+
+    @device
+    def thread_index() -> Any:
+        """Return the number of this thread in its block."""
+        return np.int32(cuda.threadIdx.x)
+
+    @device
+    def block_threads() -> Any:
+        """Return how many threads a block has."""
+        return np.int32(cuda.blockDim.x)
+
+    @device
+    def block_sync() -> None:
+        """Wait for all threads of the block."""
+        cuda.syncthreads()
 
     @device
     def warp_sync() -> None:
@@ -73,14 +124,19 @@ else:
         cuda.syncwarp()
 
     @device
-    def lane_of_thread() -> Any:
+    def lane_index() -> Any:
         """Return the number of this lane."""
         return np.int32(cuda.threadIdx.x & 31)
 
     @device
-    def warp_of_thread() -> Any:
+    def warp_index() -> Any:
         """Return the number of this warp in its block."""
         return np.int32(cuda.threadIdx.x >> 5)
+
+    @device
+    def add_integer(array: Any, index: Any, value: Any) -> None:
+        """Add to an element that other threads add to at the same time."""
+        cuda.atomic.add(array, index, value)
 
     @device
     def warp_sum(value: Any, scratch: Any) -> Any:
@@ -103,6 +159,11 @@ else:
         return value
 
     @device
-    def warp_first(value: Any, scratch: Any) -> Any:
-        """Return the first lane's value to all lanes."""
-        return cuda.shfl_sync(_ALL, value, 0)
+    def warp_min(value: Any, scratch: Any) -> Any:
+        """Return the smallest value of all lanes, to all of them."""
+        value = min(value, cuda.shfl_xor_sync(_ALL, value, 16))
+        value = min(value, cuda.shfl_xor_sync(_ALL, value, 8))
+        value = min(value, cuda.shfl_xor_sync(_ALL, value, 4))
+        value = min(value, cuda.shfl_xor_sync(_ALL, value, 2))
+        value = min(value, cuda.shfl_xor_sync(_ALL, value, 1))
+        return value
