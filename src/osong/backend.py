@@ -1,0 +1,352 @@
+"""Where docking runs: on CPUs or on NVIDIA devices, chosen with a reason.
+
+`choose_backend` answers; ``osong doctor`` shows what it went by. The driver is asked in a process
+of its own: on a broken node it may hang, and the process that asks holds a device from then on.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+from osong.errors import InputError, MissingExtraError, ResourceError
+
+__all__ = [
+    "BACKENDS",
+    "Backend",
+    "BackendName",
+    "Device",
+    "Driver",
+    "Needs",
+    "choose_backend",
+    "driver_problem",
+    "find_driver",
+    "needs",
+]
+
+BackendName: TypeAlias = Literal["auto", "cpu", "cuda"]
+BACKENDS: Final[tuple[str, ...]] = get_args(BackendName)
+
+_LIBRARY: Final = "libcuda.so.1"
+_PROBE_S: Final = 60.0
+"""Eight devices without a persistence daemon take the driver some ten seconds."""
+_NO_DEVICE: Final = 100
+"""CUDA_ERROR_NO_DEVICE: there is a driver, and nothing for it to drive, or nothing visible."""
+_SIMULATOR: Final = "NUMBA_ENABLE_CUDASIM"
+_SIMULATED_BYTES: Final = 2**30
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a CUDA toolkit asks of driver and device.
+
+    Attributes
+    ----------
+    cuda
+        CUDA version that the driver has to speak.
+    driver
+        First driver release that does.
+    compute_capability
+        Lowest that it compiles for.
+    """
+
+    cuda: tuple[int, int]
+    driver: str
+    compute_capability: tuple[int, int]
+
+
+_NEEDS: Final = {
+    # Drivers: docs.nvidia.com/deploy/cuda-compatibility, "Minor Version Compatibility", table 1.
+    # Devices: nvidia.github.io/numba-cuda/user/installation.html, "Supported GPUs"; with CUDA 12 it
+    # is Osong that asks for 7.0, whose warps have the barriers and shuffles that the kernels use.
+    12: Needs((12, 0), "525", (7, 0)),
+    13: Needs((13, 0), "580", (7, 5)),
+}
+
+
+@dataclass(frozen=True)
+class Device:
+    """One NVIDIA device.
+
+    Attributes
+    ----------
+    index
+        Its number among those that ``CUDA_VISIBLE_DEVICES`` leaves visible.
+    name
+        As the driver calls it.
+    memory_bytes
+        In all, free or not.
+    compute_capability
+        Major and minor number.
+    """
+
+    index: int
+    name: str
+    memory_bytes: int
+    compute_capability: tuple[int, int]
+
+    def __str__(self) -> str:
+        """Return one line for people."""
+        major, minor = self.compute_capability
+        return (
+            f"{self.index}: {self.name}, {self.memory_bytes / 2**30:.0f} GiB, compute capability "
+            f"{major}.{minor}"
+        )
+
+
+@dataclass(frozen=True)
+class Driver:
+    """What the CUDA driver of this machine says.
+
+    Attributes
+    ----------
+    cuda
+        Newest CUDA version that it speaks; None where there is no driver, or none that answers.
+    devices
+        That this process may see.
+    problem
+        Why there is no answer; "" where there is one.
+    """
+
+    cuda: tuple[int, int] | None = None
+    devices: tuple[Device, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Where docking runs.
+
+    Attributes
+    ----------
+    name
+        ``"cpu"`` or ``"cuda"``.
+    reason
+        Why, in half a line.
+    devices
+        Which devices, for ``"cuda"``.
+    """
+
+    name: Literal["cpu", "cuda"]
+    reason: str
+    devices: tuple[Device, ...] = ()
+
+    def __str__(self) -> str:
+        """Return what is told once at the start of a run."""
+        return f"backend {self.name}: {self.reason}"
+
+
+def choose_backend(
+    wanted: str = "auto",
+    *,
+    rank: int = 0,
+    n_ranks: int = 1,
+    find: Callable[[], Driver] | None = None,
+    environment: Mapping[str, str] = os.environ,
+) -> Backend:
+    """Return where to dock.
+
+    Parameters
+    ----------
+    wanted
+        ``"cpu"``, ``"cuda"``, or ``"auto"``: CUDA where all that it needs is here.
+    rank, n_ranks
+        Which of the processes of this job on this node this is. They share the visible devices
+        out, unless Slurm has shown to each its own already.
+    find
+        Asks the driver; for tests.
+    environment
+        For what Slurm says.
+
+    Raises
+    ------
+    InputError
+        There is no such backend.
+    MissingExtraError
+        CUDA was asked for, and its packages are missing.
+    ResourceError
+        CUDA was asked for and cannot work; one line says why and what to do.
+    """
+    if wanted not in BACKENDS:
+        raise InputError(f"backend {wanted!r} is unknown: choose one of {', '.join(BACKENDS)}")
+    if wanted == "cpu":
+        return Backend("cpu", "as asked for")
+    if environment.get(_SIMULATOR, "") == "1":
+        return _simulated(wanted)
+    driver = (find or find_driver)()
+    problem = driver_problem(driver)
+    if problem and wanted == "auto":
+        return Backend("cpu", problem)
+    if driver.devices and find_spec("numba_cuda") is None:
+        raise MissingExtraError("numba-cuda", extra="cuda", purpose="backend cuda")
+    if problem:
+        raise ResourceError(f"backend cuda: {problem}; or dock on CPUs with backend auto or cpu")
+    devices = _share(_usable(driver.devices), rank, n_ranks, environment)
+    return Backend("cuda", "; ".join(map(str, devices)), devices)
+
+
+def driver_problem(driver: Driver) -> str:
+    """Return why CUDA cannot be used here and what would mend that, on one line; "" if it can."""
+    if driver.problem:
+        return driver.problem
+    wanted = needs()
+    if driver.cuda is not None and driver.cuda < wanted.cuda:
+        return (
+            f"the NVIDIA driver speaks CUDA {_dotted(driver.cuda)} and the installed packages need "
+            f"{_dotted(wanted.cuda)}: update the driver to {wanted.driver} or newer"
+            + _older_packages(driver.cuda)
+        )
+    if not driver.devices:
+        return "no NVIDIA device is visible here (CUDA_VISIBLE_DEVICES, or the job's GPUs)"
+    if not _usable(driver.devices):
+        best = max(device.compute_capability for device in driver.devices)
+        return (
+            f"the NVIDIA devices here have compute capability {_dotted(best)} and Osong needs "
+            f"{_dotted(wanted.compute_capability)} or more"
+        )
+    if find_spec("numba_cuda") is None:
+        return "the package 'numba-cuda' is not installed: pip install 'osong[cuda]'"
+    return ""
+
+
+def needs() -> Needs:
+    """Return what the installed CUDA packages ask of driver and device."""
+    try:
+        major = int(metadata.version("cuda-toolkit").partition(".")[0])
+    except (metadata.PackageNotFoundError, ValueError):
+        # What `pip install 'osong[cuda]'` would bring.
+        major = max(_NEEDS)
+    return _NEEDS.get(major, _NEEDS[max(_NEEDS)])
+
+
+def find_driver() -> Driver:
+    """Ask the CUDA driver of this machine what there is; never longer than a minute.
+
+    Asked once: this process and those that it starts see the same devices.
+    """
+    return _find_driver(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+
+
+@functools.lru_cache(maxsize=1)
+def _find_driver(visible: str) -> Driver:
+    """Ask the driver, given what `CUDA_VISIBLE_DEVICES` leaves visible."""
+    try:
+        ctypes.CDLL(_LIBRARY)
+    except OSError:
+        return Driver(problem=f"no NVIDIA driver here ({_LIBRARY} is not found)")
+    command = [sys.executable, "-P", "-m", "osong.backend"]
+    path = os.pathsep.join(filter(None, sys.path))
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=_PROBE_S,
+            check=False,
+            env=os.environ | {"PYTHONPATH": path},
+        )
+    except subprocess.TimeoutExpired:
+        return Driver(problem=f"the NVIDIA driver did not answer within {_PROBE_S:.0f} s")
+    except OSError as error:
+        return Driver(problem=f"the NVIDIA driver could not be asked ({error.strerror or error})")
+    return _read_answer(done.returncode, done.stdout)
+
+
+def _read_answer(code: int, text: str) -> Driver:
+    """Return what the process that asked the driver has found."""
+    try:
+        answer: dict[str, Any] = json.loads(text)
+    except json.JSONDecodeError:
+        return Driver(problem=f"the NVIDIA driver ended the process that asked it (code {code})")
+    devices = tuple(
+        Device(index, name, n_bytes, (major, minor))
+        for index, (name, n_bytes, major, minor) in enumerate(answer["devices"])
+    )
+    cuda = answer["cuda"]
+    version = None if cuda is None else (cuda // 1000, cuda % 1000 // 10)
+    return Driver(version, devices, answer["problem"])
+
+
+def _simulated(wanted: str) -> Backend:
+    """Return the backend where Numba simulates a device: for tests, thousands of times slower."""
+    if wanted == "auto":
+        return Backend("cpu", f"{_SIMULATOR} is set: a simulated device is for tests only")
+    device = Device(0, "Numba's simulator", _SIMULATED_BYTES, (9, 0))
+    return Backend("cuda", str(device), (device,))
+
+
+def _usable(devices: Sequence[Device]) -> tuple[Device, ...]:
+    """Return the devices that code can be compiled for."""
+    least = needs().compute_capability
+    return tuple(device for device in devices if device.compute_capability >= least)
+
+
+def _share(
+    devices: tuple[Device, ...], rank: int, n_ranks: int, environment: Mapping[str, str]
+) -> tuple[Device, ...]:
+    """Return the devices of one of several processes; one device serves several if need be."""
+    on_node = environment.get("SLURM_GPUS_ON_NODE", "")
+    is_bound = on_node.isdigit() and len(devices) < int(on_node)
+    if n_ranks < 2 or is_bound:
+        return devices
+    return devices[rank::n_ranks] or (devices[rank % len(devices)],)
+
+
+def _older_packages(cuda: tuple[int, int]) -> str:
+    """Return the other remedy where the driver is good for an older toolkit."""
+    major = max((m for m, wanted in _NEEDS.items() if wanted.cuda <= cuda), default=0)
+    return f", or pip install 'numba-cuda[cu{major}]'" if major else ""
+
+
+def _dotted(version: tuple[int, int]) -> str:
+    return f"{version[0]}.{version[1]}"
+
+
+def _ask() -> dict[str, Any]:
+    """Ask the driver, in this process, what there is; makes no context on any device."""
+    cuda = ctypes.CDLL(_LIBRARY)
+    version = ctypes.c_int()
+    cuda.cuDriverGetVersion(ctypes.byref(version))
+    answer: dict[str, Any] = {"cuda": version.value or None, "devices": [], "problem": ""}
+    code = cuda.cuInit(0)
+    count = ctypes.c_int()
+    if code == 0:
+        code = cuda.cuDeviceGetCount(ctypes.byref(count))
+    if code not in (0, _NO_DEVICE):
+        text = ctypes.c_char_p()
+        cuda.cuGetErrorString(code, ctypes.byref(text))
+        why = (text.value or b"unknown error").decode(errors="replace")
+        answer["problem"] = f"the NVIDIA driver does not work: {why} (error {code})"
+        return answer
+    for index in range(count.value):
+        answer["devices"].append(_describe(cuda, index))
+    return answer
+
+
+def _describe(cuda: Any, index: int) -> tuple[str, int, int, int]:
+    """Return name, memory and compute capability of a device."""
+    device = ctypes.c_int()
+    cuda.cuDeviceGet(ctypes.byref(device), index)
+    name = ctypes.create_string_buffer(256)
+    cuda.cuDeviceGetName(name, len(name), device)
+    n_bytes = ctypes.c_size_t()
+    cuda.cuDeviceTotalMem_v2(ctypes.byref(n_bytes), device)
+    numbers = []
+    for attribute in (75, 76):  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
+        value = ctypes.c_int()
+        cuda.cuDeviceGetAttribute(ctypes.byref(value), attribute, device)
+        numbers.append(value.value)
+    return name.value.decode(errors="replace"), n_bytes.value, numbers[0], numbers[1]
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(_ask()))

@@ -1,0 +1,256 @@
+"""The choice between CPUs and devices: every way that CUDA can be missing is one clear line."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+
+from osong import backend
+from osong.backend import Backend, Device, Driver, choose_backend, driver_problem, find_driver
+from osong.errors import InputError, MissingExtraError, ResourceError
+
+H100 = Device(0, "NVIDIA H100", 80 * 2**30, (9, 0))
+PASCAL = Device(0, "Tesla P100", 16 * 2**30, (6, 0))
+GOOD = Driver((13, 0), (H100,))
+NO_DRIVER = Driver(problem="no NVIDIA driver here (libcuda.so.1 is not found)")
+
+
+@pytest.fixture(autouse=True)
+def _packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """numba-cuda for CUDA 13 is installed, whatever is here."""
+    install(monkeypatch, "13.0.1")
+
+
+def install(monkeypatch: pytest.MonkeyPatch, toolkit: str | None, *, numba: bool = True) -> None:
+    def version(name: str) -> str:
+        if name != "cuda-toolkit" or toolkit is None:
+            raise metadata.PackageNotFoundError(name)
+        return toolkit
+
+    monkeypatch.setattr(backend.metadata, "version", version)
+    monkeypatch.setattr(backend, "find_spec", lambda name: object() if numba else None)
+
+
+def choose(driver: Driver, wanted: str = "auto", **options: object) -> Backend:
+    return choose_backend(wanted, find=lambda: driver, environment={}, **options)
+
+
+def test_a_device_is_taken_with_its_name() -> None:
+    chosen = choose(GOOD)
+    assert (chosen.name, chosen.devices) == ("cuda", (H100,))
+    assert str(chosen) == "backend cuda: 0: NVIDIA H100, 80 GiB, compute capability 9.0"
+
+
+def test_the_cpu_needs_no_look_at_the_driver() -> None:
+    def find() -> Driver:
+        raise AssertionError("asked")
+
+    assert choose_backend("cpu", find=find).name == "cpu"
+
+
+PROBLEMS = {
+    "no driver": (NO_DRIVER, "13.0", "no NVIDIA driver here"),
+    "hung": (Driver(problem="the NVIDIA driver did not answer within 60 s"), "13.0", "60 s"),
+    "driver too old": (
+        Driver((12, 4), (H100,)),
+        "13.2",
+        r"speaks CUDA 12\.4 and the installed packages need 13\.0: update the driver to 580 or "
+        r"newer, or pip install 'numba-cuda\[cu12\]'",
+    ),
+    "driver far too old": (Driver((11, 8), (H100,)), "12.9", r"update the driver to 525 or newer$"),
+    "device too old": (
+        Driver((13, 0), (PASCAL,)),
+        "13.0",
+        r"have compute capability 6\.0 and Osong needs 7\.5 or more",
+    ),
+    "device too old for us": (Driver((12, 4), (PASCAL,)), "12.4", r"Osong needs 7\.0 or more"),
+    "nothing visible": (Driver((13, 0)), "13.0", "no NVIDIA device is visible"),
+}
+
+
+@pytest.mark.parametrize(("driver", "toolkit", "line"), PROBLEMS.values(), ids=PROBLEMS)
+def test_what_is_wrong_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, driver: Driver, toolkit: str, line: str
+) -> None:
+    install(monkeypatch, toolkit)
+    chosen = choose(driver)
+    assert chosen.name == "cpu"
+    assert chosen.reason == driver_problem(driver)
+    assert "\n" not in chosen.reason
+    assert re.search(line, chosen.reason)
+    with pytest.raises(ResourceError, match=line.rstrip("$")):
+        choose(driver, "cuda")
+
+
+def test_driver_of_the_older_toolkit_is_enough_for_its_packages(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    install(monkeypatch, "12.9.1")
+    assert choose(Driver((12, 4), (H100,))).name == "cuda"
+
+
+def test_packages_of_unknown_origin_are_judged_as_those_of_the_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    install(monkeypatch, None)
+    assert backend.needs().cuda == (13, 0)
+
+
+def test_missing_package_comes_with_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    install(monkeypatch, "13.0", numba=False)
+    assert "pip install 'osong[cuda]'" in choose(GOOD).reason
+    with pytest.raises(MissingExtraError, match=r"pip install 'osong\[cuda\]'"):
+        choose(GOOD, "cuda")
+
+
+def test_unknown_backend_is_refused() -> None:
+    with pytest.raises(InputError, match="choose one of auto, cpu, cuda"):
+        choose_backend("gpu")
+
+
+FOUR = tuple(Device(i, "NVIDIA A100", 2**36, (8, 0)) for i in range(4))
+
+
+@pytest.mark.parametrize(
+    ("rank", "n_ranks", "on_node", "indices"),
+    [
+        (0, 1, "", [0, 1, 2, 3]),
+        (1, 2, "", [1, 3]),
+        (3, 4, "4", [3]),
+        (5, 8, "4", [1]),  # more processes than devices: some share
+        (2, 4, "16", [0, 1, 2, 3]),  # Slurm shows each its own
+    ],
+)
+def test_processes_of_a_node_share_devices_out(
+    rank: int, n_ranks: int, on_node: str, indices: list[int]
+) -> None:
+    environment = {"SLURM_GPUS_ON_NODE": on_node} if on_node else {}
+    chosen = choose_backend(
+        rank=rank,
+        n_ranks=n_ranks,
+        find=lambda: Driver((13, 0), FOUR),
+        environment=environment,
+    )
+    assert [device.index for device in chosen.devices] == indices
+
+
+def test_unusable_devices_are_passed_over() -> None:
+    old = Device(0, "Tesla P100", 2**34, (6, 0))
+    new = Device(1, "NVIDIA L40", 2**35, (8, 9))
+    assert choose(Driver((13, 0), (old, new))).devices == (new,)
+
+
+def test_the_simulator_only_where_it_is_asked_for() -> None:
+    simulated = {"NUMBA_ENABLE_CUDASIM": "1"}
+    assert choose_backend("auto", environment=simulated).name == "cpu"
+    assert choose_backend("cuda", environment=simulated).devices[0].name == "Numba's simulator"
+
+
+class Answers:
+    """Stands for the process that asks the driver."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, stdout: str, code: int = 0) -> None:
+        monkeypatch.setattr(backend.ctypes, "CDLL", lambda name: None)
+        done = subprocess.CompletedProcess([], code, stdout, "")
+        monkeypatch.setattr(backend.subprocess, "run", lambda *_, **__: done)
+        backend._find_driver.cache_clear()
+
+
+@pytest.fixture
+def _forget() -> object:
+    yield
+    backend._find_driver.cache_clear()
+
+
+@pytest.mark.usefixtures("_forget")
+def test_the_answer_of_a_driver_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = {"cuda": 12040, "devices": [["NVIDIA H100", 2**36, 9, 0]], "problem": ""}
+    Answers(monkeypatch, json.dumps(answer))
+    assert find_driver() == Driver((12, 4), (Device(0, "NVIDIA H100", 2**36, (9, 0)),))
+
+
+@pytest.mark.usefixtures("_forget")
+def test_a_driver_that_crashes_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    Answers(monkeypatch, "", code=-11)
+    assert find_driver().problem == "the NVIDIA driver ended the process that asked it (code -11)"
+
+
+@pytest.mark.usefixtures("_forget")
+def test_a_driver_that_hangs_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    Answers(monkeypatch, "")
+
+    def hang(*arguments: object, **options: object) -> None:
+        raise subprocess.TimeoutExpired("probe", 60)
+
+    monkeypatch.setattr(backend.subprocess, "run", hang)
+    assert find_driver().problem == "the NVIDIA driver did not answer within 60 s"
+
+
+class FakeCuda:
+    """libcuda with one device, or with an error of cuInit."""
+
+    def __init__(self, init: int = 0) -> None:
+        self.init = init
+
+    def cuDriverGetVersion(self, version: object) -> int:
+        version._obj.value = 13000
+        return 0
+
+    def cuInit(self, flags: int) -> int:
+        return self.init
+
+    def cuDeviceGetCount(self, count: object) -> int:
+        count._obj.value = 1
+        return 0
+
+    def cuDeviceGet(self, device: object, index: int) -> int:
+        return 0
+
+    def cuDeviceGetName(self, name: object, size: int, device: object) -> int:
+        name.value = b"NVIDIA Fake"
+        return 0
+
+    def cuDeviceTotalMem_v2(self, n_bytes: object, device: object) -> int:
+        n_bytes._obj.value = 2**33
+        return 0
+
+    def cuDeviceGetAttribute(self, value: object, attribute: int, device: object) -> int:
+        value._obj.value = {75: 8, 76: 6}[attribute]
+        return 0
+
+    def cuGetErrorString(self, code: int, text: object) -> int:
+        text._obj.value = b"system has unsupported display driver"
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("init", "devices", "problem"),
+    [
+        (0, [("NVIDIA Fake", 2**33, 8, 6)], ""),
+        (100, [], ""),
+        (
+            803,
+            [],
+            "the NVIDIA driver does not work: system has unsupported display driver (error 803)",
+        ),
+    ],
+)
+def test_the_driver_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+    init: int,
+    devices: list[tuple[str, int, int, int]],
+    problem: str,
+) -> None:
+    monkeypatch.setattr(backend.ctypes, "CDLL", lambda name: FakeCuda(init))
+    assert backend._ask() == {"cuda": 13000, "devices": devices, "problem": problem}
+
+
+def test_asking_imports_nothing_heavy() -> None:
+    code = "import osong.backend, sys; print('numba' in sys.modules, 'rdkit' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
