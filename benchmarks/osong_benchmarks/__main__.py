@@ -21,6 +21,7 @@ _COMMANDS = {
     "faults": ("faults", "kills, lost nodes, full disks, poison: what becomes of campaigns"),
     "runners": ("runner_costs", "what each runner costs, and how it scales"),
     "big_campaign": ("big_campaign", "a campaign of 100,000 poses in Slurm, disturbed all along"),
+    "cuda": ("cuda_report", "machine code of the CUDA kernels, and what it predicts"),
     "tables": ("written_tables", "the tables of a run of the suite, for README.md and docs"),
 }
 

@@ -28,6 +28,7 @@ from osong_benchmarks.cuda_sass import (
     instructions_of,
     operations_of,
     static_shared_bytes,
+    subroutines_of,
     usage_of,
 )
 
@@ -171,6 +172,7 @@ def _row(compiled: Compiled, declared: Any) -> dict[str, Any]:
         "n_instructions": len(instructions),
         "n_operations": sum(map(operations_of, instructions)),
         "counts": count_classes(instructions),
+        "subroutines": subroutines_of(instructions),
     }
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "instructions_of",
     "operations_of",
     "static_shared_bytes",
+    "subroutines_of",
     "usage_of",
 ]
 
@@ -164,6 +165,16 @@ def operations_of(instruction: Instruction) -> int:
         return 2
     is_one = base in {"FADD", "FADD32I", "FMUL", "FMUL32I", "DADD", "DMUL", "MUFU"}
     return 1 if is_one else 0
+
+
+def subroutines_of(instructions: Iterable[Instruction]) -> list[str]:
+    """Return the names of the subroutines that are called, each once.
+
+    >>> subroutines_of([Instruction("CALL.ABS.NOINC", "`(__cuda_sm20_div_s64)")])
+    ['__cuda_sm20_div_s64']
+    """
+    called = (each.operands for each in instructions if class_of(each) == "call")
+    return sorted({operands.partition("`(")[2].rstrip(") ") or operands for operands in called})
 
 
 def usage_of(log: str) -> Usage:
