@@ -23,7 +23,16 @@ from numba import config, cuda
 
 from osong_kernels.physics import ops
 
-__all__ = ["IS_SIMULATED", "Offline", "device", "device_formula", "kernel"]
+__all__ = [
+    "IS_SIMULATED",
+    "Offline",
+    "device",
+    "device_formula",
+    "exact_formula",
+    "exact_kernel",
+    "inlined",
+    "kernel",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -84,15 +93,45 @@ def device(function: F) -> F:
     return compiled
 
 
-def kernel(function: F) -> F:
+def inlined(function: F) -> F:
+    """Put a function's text where it is called: such a function may return shared memory."""
+    if IS_SIMULATED:
+        return function
+    compiled: F = cuda.jit(device=True, inline="always")(function)
+    return compiled
+
+
+def kernel(function: Callable[..., Any]) -> Any:
     """Compile a kernel.
 
     Quotients, square roots and exponentials are the device's own, good to some 2e-7; denormal
     numbers are zero. Nothing may depend on infinities or on what is no number. The order of sums
     is that of the machine code, so the same input gives the same bytes on one make of device.
     """
-    compiled: F = cuda.jit(fastmath=True, **_OPTIONS)(function)
-    return compiled
+    return cuda.jit(fastmath=True, **_OPTIONS)(function)
+
+
+def exact_kernel(function: Callable[..., Any]) -> Any:
+    """Compile a kernel whose numbers are float64 and whose quotients and roots are exact.
+
+    For what the contract wants in float64: a few final poses, never a search.
+    """
+    return cuda.jit(**_OPTIONS)(function)
+
+
+@cache
+def exact_formula(formula: Callable[..., Any]) -> Any:
+    """Return a formula of ``physics`` for the code of an `exact_kernel`: float64 throughout."""
+    if IS_SIMULATED:
+        return formula
+    names = {
+        name: exact_formula(value)
+        if isinstance(value, FunctionType) and value.__module__.startswith(_PHYSICS)
+        else value
+        for name, value in _globals_of(formula).items()
+    }
+    # not the original: it is known to Numba as a function of CPU code
+    return device(FunctionType(formula.__code__, names, formula.__name__))
 
 
 @cache
