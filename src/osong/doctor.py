@@ -16,6 +16,7 @@ from typing import Final, Literal
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from osong.backend import choose_backend, find_driver, needs
 from osong.machine import usable_cores, usable_memory
 
 __all__ = ["Finding", "examine"]
@@ -51,6 +52,7 @@ _OPTIONAL: Final = (
     ("polars", "polars", "polars", "results as polars tables"),
     ("matplotlib", "matplotlib", "bench", "the page of a benchmark run"),
     ("bokeh", "bokeh", "dashboard", "Dask's dashboard"),
+    ("numba-cuda", "numba_cuda", "cuda", "docking on NVIDIA devices"),
 )
 _PROBE_SECONDS: Final = 10
 _GIB: Final = 1 << 30
@@ -86,7 +88,7 @@ def examine() -> list[Finding]:
         *_disk(),
         *(_required(name) for name in _REQUIRED),
         *(_optional(*row) for row in _OPTIONAL),
-        _gpu(),
+        *_gpu(),
         _mpi(),
         _slurm(),
     ]
@@ -199,12 +201,24 @@ def _output(*command: str) -> str | None:
     return done.stdout.strip()
 
 
-def _gpu() -> Finding:
-    fields = "name,memory.total,driver_version"
-    found = _output("nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader")
-    if not found:
-        return Finding("GPU", "none that nvidia-smi shows", "optional", "not needed: runs on CPUs")
-    return Finding("GPU", "; ".join(found.splitlines()))
+def _gpu() -> list[Finding]:
+    """Return what there is of devices, what drives them, and where docking would run."""
+    driver, wanted, backend = find_driver(), needs(), choose_backend()
+    devices = "; ".join(map(str, driver.devices))
+    least = ".".join(map(str, wanted.compute_capability))
+    found = [
+        Finding("GPU", devices)
+        if devices
+        else Finding("GPU", "none that can be used", "optional", "not needed: runs on CPUs")
+    ]
+    if driver.cuda is not None:
+        speaks, asked = (".".join(map(str, version)) for version in (driver.cuda, wanted.cuda))
+        is_enough = driver.cuda >= wanted.cuda
+        value = f"speaks CUDA {speaks}; needed: {asked} (release {wanted.driver}), devices {least}"
+        remedy = "" if is_enough else f"update the NVIDIA driver to {wanted.driver} or newer"
+        found.append(Finding("NVIDIA driver", value, "ok" if is_enough else "optional", remedy))
+    state: State = "ok" if backend.name == "cuda" or not devices else "optional"
+    return [*found, Finding("backend", f"{backend.name}: {backend.reason}", state)]
 
 
 def _mpi() -> Finding:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from osong import doctor
+from osong import backend, doctor
+from osong.backend import Device, Driver, Needs, choose_backend
 
 
 class Distribution:
@@ -90,3 +91,39 @@ def test_missing_requirement_is_said_to_be_missing(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(metadata, "version", no_rdkit)
     finding = next(finding for finding in doctor.examine() if finding.topic == "rdkit")
     assert (finding.state, finding.remedy) == ("missing", "pip install rdkit")
+
+
+GPU = Device(0, "NVIDIA H100", 80 * 2**30, (9, 0))
+
+
+def gpu_rows(monkeypatch: pytest.MonkeyPatch, driver: Driver) -> dict[str, doctor.Finding]:
+    monkeypatch.setattr(doctor, "find_driver", lambda: driver)
+    monkeypatch.setattr(doctor, "needs", lambda: Needs((13, 0), "580", (7, 5)))
+    monkeypatch.setattr(backend, "needs", lambda: Needs((13, 0), "580", (7, 5)))
+    monkeypatch.setattr(backend, "find_spec", lambda name: object())
+    monkeypatch.setattr(doctor, "choose_backend", lambda: choose_backend(find=lambda: driver))
+    monkeypatch.delenv("NUMBA_ENABLE_CUDASIM", raising=False)
+    return {row.topic: row for row in doctor._gpu()}
+
+
+def test_a_device_that_works_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = gpu_rows(monkeypatch, Driver((13, 1), (GPU,)))
+    assert rows["GPU"].value == "0: NVIDIA H100, 80 GiB, compute capability 9.0"
+    assert rows["NVIDIA driver"].state == "ok"
+    assert rows["backend"].value.startswith("cuda: 0: NVIDIA H100")
+
+
+def test_a_driver_that_is_too_old_is_one_line_with_its_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = gpu_rows(monkeypatch, Driver((12, 2), (GPU,)))
+    assert rows["NVIDIA driver"].state == rows["backend"].state == "optional"
+    assert rows["NVIDIA driver"].remedy == "update the NVIDIA driver to 580 or newer"
+    assert rows["backend"].value.startswith("cpu: the NVIDIA driver speaks CUDA 12.2 and")
+    assert all("\n" not in row.value + row.remedy for row in rows.values())
+
+
+def test_no_device_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = gpu_rows(monkeypatch, Driver(problem="no NVIDIA driver here"))
+    assert (rows["GPU"].state, rows["backend"].state) == ("optional", "ok")
+    assert rows["backend"].value == "cpu: no NVIDIA driver here"
