@@ -28,14 +28,14 @@ from osong_kernels.cuda.warp import LANES, at, block_sync, thread_index
 from osong_kernels.physics.pair_terms import PairWeights
 from osong_kernels.physics.pair_terms import pair_energy as _pair_energy
 
-__all__ = ["OFFLINE", "build_maps", "maps_on_device"]
+__all__ = ["LISTED_AT_ONCE", "OFFLINE", "build_maps", "maps_on_device"]
 
 # Points on the edges of a tile. Eight in a row fill the 32 bytes that memory is written by.
 _NX, _NY, _NZ = (2, 2, LANES // 4) if IS_SIMULATED else (4, 4, 8)
 _THREADS: Final = _NX * _NY * _NZ
 # Atoms that are listed at once; where more are in reach, they are added in several goes.
-_CAPACITY: Final = 2 * LANES if IS_SIMULATED else 512
-_LIST_LENGTH: Final = 4 * _CAPACITY
+LISTED_AT_ONCE: Final = 2 * LANES if IS_SIMULATED else 512
+_LIST_LENGTH: Final = 4 * LISTED_AT_ONCE
 _MARGIN: Final = np.float32(0.01)  # angstrom: rounding never leaves out an atom
 _ZERO: Final = np.float32(0.0)
 
@@ -122,7 +122,7 @@ def _fill_tiles(
             dz = _outside(atom_z, tile_z, _NZ, step)
             is_near = dx * dx + dy * dy + dz * dz < reach * reach
         place, n_near = block_place(is_near, counts)
-        if n_listed + n_near > _CAPACITY:
+        if n_listed + n_near > LISTED_AT_ONCE:
             if is_inside:
                 _add_listed(
                     listed, n_listed, probes, n_types, weights, x, y, z, maps, ix, iy, iz
