@@ -171,7 +171,7 @@ def _faults_of_one(report: KernelReport, recorded: Mapping[str, Mapping[str, int
     found = []
     if usage.spill_store_bytes or usage.spill_load_bytes:
         found.append(f"spills {usage.spill_store_bytes} bytes of registers")
-    if usage.stack_bytes or counts["local"]:
+    elif usage.stack_bytes or counts["local"]:
         found.append(f"has {usage.stack_bytes} bytes of memory for each thread")
     if counts["generic"]:
         found.append(f"has {counts['generic']} accesses to memory of unknown kind")

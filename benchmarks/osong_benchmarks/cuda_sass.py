@@ -44,6 +44,8 @@ _STACK: Final = re.compile(
     r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads"
 )
 
+_HARMLESS: Final = (".L_", "__cuda_sm70_")
+
 _FP32: Final = {
     "FADD", "FADD2", "FADD32I", "FCHK", "FFMA", "FFMA2", "FFMA32I", "FMNMX", "FMNMX3", "FMUL",
     "FMUL2", "FMUL32I", "FSEL", "FSET", "FSETP", "FSWZADD",
@@ -170,11 +172,15 @@ def operations_of(instruction: Instruction) -> int:
 def subroutines_of(instructions: Iterable[Instruction]) -> list[str]:
     """Return the names of the subroutines that are called, each once.
 
+    Left out are jumps that are written as calls, and what brings the lanes of a warp together
+    again, which runs only where they have parted.
+
     >>> subroutines_of([Instruction("CALL.ABS.NOINC", "`(__cuda_sm20_div_s64)")])
     ['__cuda_sm20_div_s64']
     """
     called = (each.operands for each in instructions if class_of(each) == "call")
-    return sorted({operands.partition("`(")[2].rstrip(") ") or operands for operands in called})
+    names = {operands.partition("`(")[2].rstrip(") ") or operands for operands in called}
+    return sorted(name for name in names if not name.startswith(_HARMLESS))
 
 
 def usage_of(log: str) -> Usage:
