@@ -137,9 +137,6 @@ def exact_formula(formula: Callable[..., Any]) -> Any:
 @cache
 def device_formula(formula: Callable[..., Any]) -> Any:
     """Return a formula of ``physics`` for device code, with its literals in single precision."""
-    if IS_SIMULATED:
-        # NumPy's single-precision numbers stay that when they meet literals of Python.
-        return formula
     source = textwrap.dedent(inspect.getsource(formula))
     tree = ast.parse(source)
     definition = tree.body[0]

@@ -30,6 +30,7 @@ __all__ = [
     "warp_min",
     "warp_sum",
     "warp_sync",
+    "wide",
 ]
 
 LANES: Final = int(os.environ.get("OSONG_SIMULATED_LANES", "8")) if IS_SIMULATED else 32
@@ -41,6 +42,8 @@ if IS_SIMULATED:
     def at(index: Any) -> Any:
         """Return an index that is not negative."""
         return int(index)
+
+    wide = at
 
     def block_index() -> Any:
         """Return the number of this block."""
@@ -97,6 +100,11 @@ else:
     def at(index: Any) -> Any:
         """Return an index that is not negative: 32 bits, and no test for counting from the end."""
         return np.uint32(index)
+
+    @device
+    def wide(index: Any) -> Any:
+        """Return an index that is not negative, 64 bits."""
+        return np.uint64(index)
 
     @device
     def block_index() -> Any:

@@ -1,0 +1,275 @@
+"""Kernels of the search: a warp is a Monte Carlo chain; see ``cpu.search``."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numba import cuda, types
+
+from osong_kernels.arguments import PairTable
+from osong_kernels.cuda.compile import device, kernel
+from osong_kernels.cuda.elementary import exponential
+from osong_kernels.cuda.energy import (
+    add_field,
+    clear_forces,
+    pair_energy_by_formula,
+    pair_energy_by_table,
+    sum_pairs,
+)
+from osong_kernels.cuda.kinematics import place_atoms, place_frames, pull_back
+from osong_kernels.cuda.layout import (
+    FIRST_CHAIN,
+    LIMIT,
+    N_COLUMNS,
+    N_RULES,
+    N_SCALARS,
+    N_TICKS,
+    POOL_RMSD,
+    POOL_SIZE,
+    TEMPERATURE,
+    chain_words,
+    pool_words,
+)
+from osong_kernels.cuda.minimise import (
+    BASE_ENERGY,
+    CURRENT_ENERGY,
+    ITERATION,
+    advance,
+    begin,
+    fill_trial,
+    read_progress,
+    write_progress,
+)
+from osong_kernels.cuda.moves import ACCEPT, draw, mutate, random_gene, random_place
+from osong_kernels.cuda.place import ligand_of, place_of
+from osong_kernels.cuda.pool import EMPTY, remember
+from osong_kernels.cuda.warp import (
+    LANES,
+    at,
+    block_index,
+    block_sync,
+    block_threads,
+    lane_index,
+    thread_index,
+    warp_index,
+    warp_sum,
+    warp_sync,
+    wide,
+)
+
+__all__ = ["run_chains_by_formula", "run_chains_by_table", "start_chains_of"]
+
+_NOTHING_YET: Final = np.float32(1e30)
+_ZERO: Final = np.float32(0.0)
+_ONE: Final = np.float32(1.0)
+_CONFORMER: Final = 7
+_CURRENT_CONFORMER: Final = 8
+_STEP: Final = 9
+_chain_words = device(chain_words)
+_pool_words = device(pool_words)
+
+
+@device
+def _carried(n_segments: Any) -> Any:
+    """Return how many of a chain's numbers come to shared memory: all but the current point."""
+    return np.int32(_chain_words(n_segments) - (6 + n_segments))
+
+
+@kernel
+def start_chains_of(
+    arrays: Any, n_chains: Any, low: Any, high: Any, chains: Any, pools: Any
+) -> None:
+    """Put every chain of every ligand at a random place in the box; a thread a chain.
+
+    ``low`` and ``high`` (3,) float32, angstrom; see ``layout`` for the rest.
+    """
+    number = block_index() * block_threads() + thread_index()
+    row = np.int32(at(number) // at(n_chains))
+    chain = np.int32(number - row * n_chains)
+    if row >= len(arrays.chain_start) - 1:
+        return
+    ligand = ligand_of(arrays, row)
+    first = arrays.chain_start[at(row)] + chain * _chain_words(ligand.n_segments)
+    named = chain + arrays.table[at(N_COLUMNS * row + FIRST_CHAIN)]
+    for k in range(_chain_words(ligand.n_segments)):
+        chains[wide(first + k)] = _ZERO
+    genes = random_place(arrays.key, row, named, low, high)
+    chains[wide(first)] = genes[0]
+    chains[wide(first + 1)] = genes[1]
+    chains[wide(first + 2)] = genes[2]
+    chains[wide(first + 3)] = genes[3]
+    chains[wide(first + 4)] = genes[4]
+    chains[wide(first + 5)] = genes[5]
+    chains[wide(first + 6)] = genes[6]
+    for k in range(7, ligand.n_segments + 6):
+        chains[wide(first + k)] = random_gene(arrays.key, row, named, k)
+    scalars = first + _carried(ligand.n_segments) - N_SCALARS
+    conformer = np.float32(at(named) % at(ligand.n_conformers))
+    chains[wide(scalars + CURRENT_ENERGY)] = _NOTHING_YET
+    chains[wide(scalars + ITERATION)] = -_ONE
+    chains[wide(scalars + _CONFORMER)] = conformer
+    chains[wide(scalars + _CURRENT_CONFORMER)] = conformer
+    pool = arrays.pool_start[at(row)] + chain * _pool_words(ligand.n_atoms, ligand.n_segments)
+    for k in range(POOL_SIZE):
+        pools[wide(pool + k)] = EMPTY
+
+
+@device
+def _metropolis(arrays: Any, row: Any, named: Any, step: Any, base: Any, current: Any) -> Any:
+    """Return whether the chain moves to the minimum just found."""
+    rise = base - current
+    if rise <= _ZERO:
+        return True
+    u = draw(arrays.key, row, named, step, ACCEPT, 0)[0]
+    return u < exponential(-rise / arrays.rules[at(N_RULES * row + TEMPERATURE)])
+
+
+@device
+def _next_start(
+    arrays: Any, row: Any, chain: Any, chains: Any, pools: Any, shared: Any, first: Any
+) -> None:
+    """End a local optimisation, and begin the next from a mutation.
+
+    ``first`` is where the warp's shared memory begins.
+    """
+    ligand = ligand_of(arrays, row)
+    place = place_of(first, ligand.n_atoms, ligand.n_segments)
+    scalars = place.scalars
+    n_genes = ligand.n_segments + 6
+    named = arrays.table[at(N_COLUMNS * row + FIRST_CHAIN)] + chain
+    conformer = np.int32(shared[at(scalars + _CONFORMER)])
+    current_conformer = np.int32(shared[at(scalars + _CURRENT_CONFORMER)])
+    step = np.int32(shared[at(scalars + _STEP)])
+    energy = shared[at(scalars + CURRENT_ENERGY)]
+    found = shared[at(scalars + BASE_ENERGY)]
+    current = arrays.chain_start[at(row)] + chain * _chain_words(ligand.n_segments)
+    current += _carried(ligand.n_segments)
+    k = lane_index()
+    if _metropolis(arrays, row, named, step, found, energy):
+        energy = found
+        current_conformer = conformer
+        place_frames(arrays, ligand, conformer, shared, place.base, place.frames)
+        place_atoms(arrays, ligand, conformer, shared, place)
+        limit = arrays.rules[at(N_RULES * row + POOL_RMSD)]
+        pool = arrays.pool_start[at(row)] + chain * _pool_words(ligand.n_atoms, ligand.n_segments)
+        remember(pools, pool, energy, conformer, limit * limit, ligand, shared, place)
+        while k < n_genes:
+            chains[wide(current + k)] = shared[at(place.base + k)]
+            k = np.int32(k + LANES)
+    k = lane_index()
+    while k < n_genes:
+        shared[at(place.trial + k)] = chains[wide(current + k)]
+        k = np.int32(k + LANES)
+    warp_sync()
+    step = np.int32(step + 1)
+    tried = mutate(arrays, ligand, named, step, current_conformer, shared, place)
+    if lane_index() == 0:
+        write_progress(shared, scalars, begin(energy))
+        shared[at(scalars + _CONFORMER)] = np.float32(tried)
+        shared[at(scalars + _CURRENT_CONFORMER)] = np.float32(current_conformer)
+        shared[at(scalars + _STEP)] = np.float32(step)
+    warp_sync()
+
+
+@device
+def _evaluate(
+    arrays: Any, row: Any, field: Any, pair_energy: Any, weights: Any, shared: Any, bits: Any,
+    first: Any,
+) -> Any:  # fmt: skip
+    """Return the energy of the trial point; its gradient stands in shared memory afterwards."""
+    ligand = ligand_of(arrays, row)
+    place = place_of(first, ligand.n_atoms, ligand.n_segments)
+    limit = arrays.rules[at(N_RULES * row + LIMIT)]
+    conformer = np.int32(shared[at(place.scalars + _CONFORMER)])
+    place_frames(arrays, ligand, conformer, shared, place.trial, place.frames)
+    clear_forces(ligand, bits, place)
+    place_atoms(arrays, ligand, conformer, shared, place)
+    energy = sum_pairs(arrays, ligand, pair_energy, weights, limit, shared, bits, place)
+    energy += add_field(arrays, ligand, field, limit, shared, bits, place)
+    energy = warp_sum(energy, shared)
+    pull_back(arrays, ligand, conformer, shared, place)
+    return energy
+
+
+@device
+def _advance(arrays: Any, row: Any, energy: Any, shared: Any, first: Any) -> Any:
+    """Take the energy of the trial point, and write the next one; return whether it is over."""
+    ligand = ligand_of(arrays, row)
+    place = place_of(first, ligand.n_atoms, ligand.n_segments)
+    n_dof = np.int32(ligand.n_segments + 5)
+    state = read_progress(shared, place.scalars)
+    warp_sync()  # one lane writes them soon
+    state = advance(
+        arrays.metric, ligand.dof, n_dof, arrays.rules, N_RULES * row, energy, state, shared, place
+    )
+    is_done = state.done > _ZERO
+    if lane_index() == 0:
+        write_progress(shared, place.scalars, state)
+    if not is_done:
+        fill_trial(n_dof, state.alpha, shared, place)
+    warp_sync()
+    return is_done
+
+
+def _make_run_chains(pair_energy: Any, is_table: bool) -> Any:
+    """Return the kernel with one way of computing the ligand's own pairs."""
+
+    def run_chains_of(
+        arrays: Any, active: Any, n_chains: Any, field: Any, weights: Any, chains: Any, pools: Any,
+        words: Any,
+    ) -> None:  # fmt: skip
+        """Advance all chains of the active ligands by their ticks; a warp a chain.
+
+        ``active`` (n,) int32 are rows of ``arrays.table``; a block has chains of one ligand.
+        ``words`` is how many numbers of dynamic shared memory a warp has.
+        """
+        shared = cuda.shared.array(0, types.float32)
+        bits = cuda.shared.array(0, types.int32)
+        table = weights
+        if is_table:
+            coefficients = cuda.shared.array((4, 4, 32), types.float32)
+            k = thread_index()
+            while k < 512:
+                kind, power, segment = at(k >> 7), at((k >> 5) & 3), at(k & 31)
+                coefficients[kind, power, segment] = weights.coefficients[kind, power, segment]
+                k = np.int32(k + block_threads())
+            block_sync()
+            table = PairTable(coefficients, weights.first, weights.step, weights.cutoff)
+        n_warps = at(block_threads()) // at(LANES)
+        n_blocks = at(n_chains + n_warps - 1) // n_warps
+        turn = at(block_index()) // n_blocks
+        row = active[at(turn)]
+        chain = np.int32((block_index() - turn * n_blocks) * n_warps + warp_index())
+        first = np.int32(warp_index() * words)
+        if chain < n_chains:
+            _carry(arrays, row, chain, chains, shared, first, True)
+            for _ in range(arrays.table[at(N_COLUMNS * row + N_TICKS)]):
+                energy = _evaluate(arrays, row, field, pair_energy, table, shared, bits, first)
+                if _advance(arrays, row, energy, shared, first):
+                    _next_start(arrays, row, chain, chains, pools, shared, first)
+            _carry(arrays, row, chain, chains, shared, first, False)
+
+    return kernel(run_chains_of)
+
+
+@device
+def _carry(
+    arrays: Any, row: Any, chain: Any, chains: Any, shared: Any, first: Any, is_coming: Any
+) -> None:
+    """Bring what a chain carries to shared memory, or back."""
+    ligand = ligand_of(arrays, row)
+    place = place_of(first, ligand.n_atoms, ligand.n_segments)
+    start = arrays.chain_start[at(row)] + chain * _chain_words(ligand.n_segments)
+    k = lane_index()
+    while k < _carried(ligand.n_segments):
+        if is_coming:
+            shared[at(place.trial + k)] = chains[wide(start + k)]
+        else:
+            chains[wide(start + k)] = shared[at(place.trial + k)]
+        k = np.int32(k + LANES)
+    warp_sync()
+
+
+run_chains_by_table = _make_run_chains(pair_energy_by_table, True)
+run_chains_by_formula = _make_run_chains(pair_energy_by_formula, False)

@@ -1,0 +1,287 @@
+"""BFGS with a backtracking line search, one optimisation a warp; see ``cpu.minimise``.
+
+All lanes hold the same scalars, so all take the same way; vectors and the matrix are in shared
+memory, an element a lane.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from osong_kernels.cuda.compile import device, device_formula
+from osong_kernels.cuda.elementary import maximum, minimum
+from osong_kernels.cuda.layout import (
+    MAX_ITERATIONS,
+    PRUNE_GAP,
+    PRUNE_ITERATION,
+    TOLERANCE,
+)
+from osong_kernels.cuda.warp import LANES, at, lane_index, warp_max, warp_sum, warp_sync
+from osong_kernels.physics import rotation
+
+__all__ = [
+    "BASE_ENERGY",
+    "CURRENT_ENERGY",
+    "ITERATION",
+    "Progress",
+    "advance",
+    "begin",
+    "fill_trial",
+    "read_progress",
+    "write_progress",
+]
+
+_ARMIJO: Final = np.float32(1e-4)
+_MAX_TRIALS: Final = np.float32(10.0)
+_LARGEST_STEP: Final = np.float32(1.0)
+_FLAT: Final = np.float32(-1e-8)
+_CURVED: Final = np.float32(1e-7)
+_SMALL: Final = np.float32(1e-20)
+_LEAST: Final = np.float32(1e-6)
+_ZERO: Final = np.float32(0.0)
+_HALF: Final = np.float32(0.5)
+_ONE: Final = np.float32(1.0)
+
+_multiply = device_formula(rotation.multiply_quaternions)
+_normalise = device_formula(rotation.normalise_quaternion)
+_from_rotation_vector = device_formula(rotation.quaternion_from_rotation_vector)
+
+
+class Progress(NamedTuple):
+    """How far a local optimisation is; the rows of ``ChainState.scalars``, in their order."""
+
+    base_energy: Any
+    current_energy: Any
+    alpha: Any
+    descent: Any
+    iteration: Any
+    trials: Any
+    done: Any
+
+
+BASE_ENERGY: Final = 0
+CURRENT_ENERGY: Final = 1
+ITERATION: Final = 4
+
+
+@device
+def read_progress(shared: Any, scalars: Any) -> Any:
+    """Return how far an optimisation is."""
+    return Progress(
+        shared[at(scalars)], shared[at(scalars + 1)], shared[at(scalars + 2)],
+        shared[at(scalars + 3)], shared[at(scalars + 4)], shared[at(scalars + 5)],
+        shared[at(scalars + 6)],
+    )  # fmt: skip
+
+
+@device
+def write_progress(shared: Any, scalars: Any, state: Any) -> None:
+    """Note how far an optimisation is; called by one lane."""
+    shared[at(scalars)] = state.base_energy
+    shared[at(scalars + 1)] = state.current_energy
+    shared[at(scalars + 2)] = state.alpha
+    shared[at(scalars + 3)] = state.descent
+    shared[at(scalars + 4)] = state.iteration
+    shared[at(scalars + 5)] = state.trials
+    shared[at(scalars + 6)] = state.done
+
+
+@device
+def begin(current_energy: Any) -> Any:
+    """Return the state of an optimisation whose first trial is accepted as it is."""
+    return Progress(_ZERO, current_energy, _ZERO, _ZERO, -_ONE, _ZERO, _ZERO)
+
+
+@device
+def advance(
+    metric: Any, first_dof: Any, n_dof: Any, rules: Any, row: Any, energy: Any, state: Any,
+    shared: Any, place: Any,
+) -> Any:  # fmt: skip
+    """Take the energy at the trial point, whose gradient stands there; return the new state.
+
+    ``rules`` are those of all ligands, as in ``layout``; those of this one begin at ``row``.
+    """
+    fresh = state.iteration < _ZERO
+    gain = state.base_energy - energy
+    if not fresh and not gain > -(state.alpha * state.descent) * _ARMIJO:
+        trials = state.trials + _ONE
+        done = _is_over(rules, row, state.base_energy, state.current_energy, state.iteration)
+        return Progress(
+            state.base_energy, state.current_energy, state.alpha * _HALF, state.descent,
+            state.iteration, trials, _ONE if trials >= _MAX_TRIALS or done else _ZERO,
+        )  # fmt: skip
+    if fresh:
+        descent, largest = _begin_matrix(metric, first_dof, n_dof, shared, place)
+    else:
+        descent, largest = _update(metric, first_dof, n_dof, state, shared, place)
+    _accept(n_dof, shared, place)
+    iteration = state.iteration + _ONE
+    done = _is_over(rules, row, energy, state.current_energy, iteration)
+    done = done or (not fresh and gain < rules[at(row + TOLERANCE)]) or descent > _FLAT
+    return Progress(
+        energy, state.current_energy, minimum(_LARGEST_STEP / largest, _ONE), descent, iteration,
+        _ZERO, _ONE if done else _ZERO,
+    )  # fmt: skip
+
+
+@device
+def _is_over(rules: Any, row: Any, energy: Any, current_energy: Any, iteration: Any) -> Any:
+    """Return whether an optimisation has had its steps, or is hopeless."""
+    hopeless = (
+        iteration >= rules[at(row + PRUNE_ITERATION)]
+        and energy - current_energy > rules[at(row + PRUNE_GAP)]
+    )
+    return hopeless or iteration >= rules[at(row + MAX_ITERATIONS)]
+
+
+@device
+def _accept(n_dof: Any, shared: Any, place: Any) -> None:
+    """Let the trial point be the base."""
+    k = np.int32(lane_index())
+    while k < n_dof + 1:
+        shared[at(place.base + k)] = shared[at(place.trial + k)]
+        if k < n_dof:
+            shared[at(place.base_gradient + k)] = shared[at(place.gradient + k)]
+        k = np.int32(k + LANES)
+    warp_sync()
+
+
+@device
+def _begin_matrix(metric: Any, first_dof: Any, n_dof: Any, shared: Any, place: Any) -> Any:
+    """Set the inverse Hessian to the metric and the direction downhill; return slope and size."""
+    descent, largest = _ZERO, _LEAST
+    i = np.int32(lane_index())
+    while i < n_dof:
+        row = place.hessian + (i * (i + 1) >> 1)
+        for j in range(i):
+            shared[at(row + j)] = _ZERO
+        shared[at(row + i)] = metric[at(first_dof + i)]
+        g = shared[at(place.gradient + i)]
+        new = -(g * metric[at(first_dof + i)])
+        shared[at(place.direction + i)] = new
+        descent += new * g
+        largest = maximum(largest, abs(new))
+        i = np.int32(i + LANES)
+    return warp_sum(descent, shared), warp_max(largest, shared)
+
+
+@device
+def _times_hessian(n_dof: Any, shared: Any, place: Any) -> None:
+    """Write the product of the inverse Hessian and the gradient; a row a lane."""
+    i = np.int32(lane_index())
+    while i < n_dof:
+        row = place.hessian + (i * (i + 1) >> 1)
+        total = _ZERO
+        for j in range(i + 1):
+            total += shared[at(row + j)] * shared[at(place.gradient + j)]
+        for j in range(i + 1, n_dof):
+            entry = place.hessian + (j * (j + 1) >> 1) + i
+            total += shared[at(entry)] * shared[at(place.gradient + j)]
+        shared[at(place.product + i)] = total
+        i = np.int32(i + LANES)
+
+
+@device
+def _update(metric: Any, first_dof: Any, n_dof: Any, state: Any, shared: Any, place: Any) -> Any:
+    """Apply the BFGS update and set the new direction; return slope and size.
+
+    With u = H g and the last direction p = -H g_base, H y = u + p; see ``cpu.minimise``.
+    """
+    lane, alpha = lane_index(), state.alpha
+    _times_hessian(n_dof, shared, place)
+    yp, yy, pg = _ZERO, _ZERO, _ZERO
+    k = np.int32(lane)
+    while k < n_dof:
+        g, p = shared[at(place.gradient + k)], shared[at(place.direction + k)]
+        y = g - shared[at(place.base_gradient + k)]
+        yp += y * p
+        yy += y * y * metric[at(first_dof + k)]
+        pg += p * g
+        k = np.int32(k + LANES)
+    yp, yy, pg = warp_sum(yp, shared), warp_sum(yy, shared), warp_sum(pg, shared)
+    curved = alpha * yp > _CURVED
+    scale = _ONE
+    if curved and state.iteration < _HALF:
+        # Before its first update the matrix is scaled to the curvature just met.
+        scale = alpha * yp / maximum(yy, _SMALL)
+    yhy, hyg = _ZERO, _ZERO
+    k = np.int32(lane)
+    while k < n_dof:
+        g = shared[at(place.gradient + k)]
+        hy = (shared[at(place.product + k)] + shared[at(place.direction + k)]) * scale
+        shared[at(place.change + k)] = hy
+        yhy += hy * (g - shared[at(place.base_gradient + k)])
+        hyg += hy * g
+        k = np.int32(k + LANES)
+    yhy, hyg = warp_sum(yhy, shared), warp_sum(hyg, shared)
+    a, b = _ZERO, _ZERO
+    if curved:
+        r = _ONE / maximum(alpha * yp, _CURVED)
+        a, b = alpha * r, alpha * alpha * (r * r * yhy + r)
+    warp_sync()
+    _add_update(n_dof, scale, a, b, shared, place)
+    warp_sync()
+    return _new_direction(n_dof, scale, b * pg - a * hyg, a * pg, shared, place)
+
+
+@device
+def _add_update(n_dof: Any, scale: Any, a: Any, b: Any, shared: Any, place: Any) -> None:
+    """Add the two changes of rank one to the inverse Hessian; a row a lane."""
+    i = np.int32(lane_index())
+    while i < n_dof:
+        pi = shared[at(place.direction + i)]
+        bi = pi * b - shared[at(place.change + i)] * a
+        ai = pi * a
+        row = place.hessian + (i * (i + 1) >> 1)
+        for j in range(i + 1):
+            change = bi * shared[at(place.direction + j)] - shared[at(place.change + j)] * ai
+            shared[at(row + j)] = shared[at(row + j)] * scale + change
+        i = np.int32(i + LANES)
+
+
+@device
+def _new_direction(
+    n_dof: Any, scale: Any, along_p: Any, along_hy: Any, shared: Any, place: Any
+) -> Any:
+    """Set the direction -H g from u and H y; return the slope along it and its largest part."""
+    descent, largest = _ZERO, _LEAST
+    k = np.int32(lane_index())
+    while k < n_dof:
+        p = shared[at(place.direction + k)]
+        hg = shared[at(place.product + k)] * scale + p * along_p
+        new = shared[at(place.change + k)] * along_hy - hg
+        shared[at(place.direction + k)] = new
+        descent += new * shared[at(place.gradient + k)]
+        largest = maximum(largest, abs(new))
+        k = np.int32(k + LANES)
+    return warp_sum(descent, shared), warp_max(largest, shared)
+
+
+@device
+def fill_trial(n_dof: Any, alpha: Any, shared: Any, place: Any) -> None:
+    """Set the trial point to the base moved along the direction."""
+    base, trial, d = place.base, place.trial, place.direction
+    lane = lane_index()
+    k = np.int32(lane)
+    while k < n_dof:
+        if k < 3:
+            shared[at(trial + k)] = shared[at(base + k)] + alpha * shared[at(d + k)]
+        elif k > 5:
+            shared[at(trial + k + 1)] = shared[at(base + k + 1)] + alpha * shared[at(d + k)]
+        k = np.int32(k + LANES)
+    if lane == 0:
+        turn = _from_rotation_vector(
+            alpha * shared[at(d + 3)], alpha * shared[at(d + 4)], alpha * shared[at(d + 5)]
+        )
+        w, x, y, z = _multiply(
+            turn[0], turn[1], turn[2], turn[3], shared[at(base + 3)], shared[at(base + 4)],
+            shared[at(base + 5)], shared[at(base + 6)],
+        )  # fmt: skip
+        w, x, y, z = _normalise(w, x, y, z)
+        shared[at(trial + 3)] = w
+        shared[at(trial + 4)] = x
+        shared[at(trial + 5)] = y
+        shared[at(trial + 6)] = z
+    warp_sync()
