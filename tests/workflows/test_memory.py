@@ -29,7 +29,9 @@ assert campaign.status().n_ok == 20_000
 best = campaign.top(10)
 assert len(best) == 10
 files = sum(path.is_file() for path in campaign.folder.rglob("*"))
-print(json.dumps({"resident": resident, "files": files, "planned": campaign.plan.n_files}))
+plan = campaign.plan
+told = {"resident": resident, "files": files, "planned": plan.n_files, "chunks": plan.n_chunks}
+print(json.dumps(told))
 """
 
 
@@ -45,7 +47,7 @@ def test_memory_is_flat_and_files_are_few(tmp_path):
     )
     told = json.loads(done.stdout)
     resident = told["resident"]
-    assert len(resident) == 27, "one for each chunk"
+    assert len(resident) == told["chunks"] > 20, "one for each chunk"
     # After a quarter everything is imported and warm; then 15,000 molecules add next to nothing.
     growth = max(resident[-5:]) - max(resident[5:10])
     assert growth < 40, f"grew by {growth:.0f} MiB: {resident}"

@@ -110,7 +110,9 @@ def dask_settings(certificates: Certificates, *, dashboard: bool = False) -> dic
 @contextlib.contextmanager
 def quiet_dask(level: int = logging.CRITICAL) -> Iterator[None]:
     """Keep Dask's messages off the terminal: what went wrong is said in one line of our own."""
-    loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "asyncio")]
+    # Dask gives its client's logger a level of its own.
+    names = ("distributed", "distributed.client", "tornado", "asyncio")
+    loggers = [logging.getLogger(name) for name in names]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(level)
