@@ -13,9 +13,11 @@ import json
 import pkgutil
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
@@ -24,6 +26,7 @@ from unittest import mock
 from osong.errors import MissingExtraError
 from osong_benchmarks.cuda_sass import (
     Usage,
+    class_of,
     count_classes,
     instructions_of,
     operations_of,
@@ -123,7 +126,7 @@ def disassemble(binary: bytes, *, with_lines: bool = False) -> str:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "kernel.cubin"
         file.write_bytes(binary)
-        command = [program, "-c", *(["-g"] if with_lines else []), str(file)]
+        command = [program, "-c", *(["-gi"] if with_lines else []), str(file)]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
@@ -176,23 +179,47 @@ def _row(compiled: Compiled, declared: Any) -> dict[str, Any]:
     }
 
 
+def _lines(compiled: Compiled) -> dict[str, Any]:
+    """Return how many instructions of each class come from each place of the source."""
+    found = Counter(
+        (each.frames, class_of(each), operations_of(each))
+        for each in instructions_of(compiled.sass)
+    )
+    return {
+        "name": compiled.name,
+        "usage": asdict(compiled.usage),
+        "places": [[*key, count] for key, count in found.items()],
+    }
+
+
+def _let_helpers_keep_lines() -> None:
+    """Compile kernels and all they call with line numbers, which changes no instruction."""
+    from numba import cuda
+
+    cuda.jit = partial(cuda.jit, lineinfo=True)
+
+
 def main() -> None:
     """Compile every kernel, or those named, for one architecture."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("architecture", metavar="sm_NN")
     parser.add_argument("--only", nargs="+", metavar="KERNEL", default=[])
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="for PTX and SASS")
+    parser.add_argument("--lines", action="store_true", help="print places of the source instead")
     args = parser.parse_args()
+    if args.lines:
+        _let_helpers_keep_lines()
     for module, declared in offline_kernels():
         if args.only and declared.name not in args.only:
             continue
-        compiled = compile_offline(module, declared, args.architecture)
+        compiled = compile_offline(module, declared, args.architecture, with_lines=args.lines)
         if args.keep:
             args.keep.mkdir(parents=True, exist_ok=True)
             stem = args.keep / f"{compiled.name}.{args.architecture}"
             stem.with_name(f"{stem.name}.ptx").write_text(compiled.ptx, encoding="utf-8")
             stem.with_name(f"{stem.name}.sass").write_text(compiled.sass, encoding="utf-8")
-        print(json.dumps(_row(compiled, declared)), flush=True)
+        row = _lines(compiled) if args.lines else _row(compiled, declared)
+        print(json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":

@@ -14,17 +14,25 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
 from osong.errors import ResourceError
 from osong.whole_files import write_whole
-from osong_benchmarks.cuda_occupancy import LIMITS, Occupancy, occupancy_of
+from osong_benchmarks.cuda_model import DEVICES, Evaluation, Prediction, evaluation_of, predict
+from osong_benchmarks.cuda_occupancy import LIMITS
 from osong_benchmarks.cuda_sass import Usage
+from osong_benchmarks.cuda_tables import (
+    KernelReport,
+    class_table,
+    model_table,
+    stage_table,
+    usage_table,
+)
+from osong_benchmarks.cuda_weights import Place
 from osong_benchmarks.results import provenance
-from osong_benchmarks.tables import markdown_table, write_table
+from osong_benchmarks.tables import write_table
 
 __all__ = [
     "ARCHITECTURES",
@@ -43,50 +51,8 @@ REGISTER_FILE: Final = Path(__file__).with_name("cuda_registers.toml")
 _REGISTER_JUMP: Final = 8
 """Registers are given to a thread by eights; less does not change what fits."""
 _PACKAGES: Final = ("numba-cuda", "nvidia-nvvm", "nvidia-nvjitlink")
-_SHOWN: Final = "sm_90"
-
-
-@dataclass(frozen=True)
-class KernelReport:
-    """A kernel as machine code of one architecture.
-
-    Attributes
-    ----------
-    name, module, architecture
-        What it is.
-    threads_per_block, shared_bytes
-        Of a launch; shared memory that the code declares and that the launch adds.
-    n_wide_loads, may_use_float64
-        What its declaration wants and allows.
-    usage
-        Registers and memory of a thread.
-    n_instructions, counts
-        In all, and of each class of `cuda_sass.CLASSES`.
-    subroutines
-        That it calls, such as those for 64-bit division.
-    """
-
-    name: str
-    module: str
-    architecture: str
-    threads_per_block: int
-    shared_bytes: int
-    n_wide_loads: int
-    may_use_float64: bool
-    usage: Usage
-    n_instructions: int
-    counts: Mapping[str, int]
-    subroutines: Sequence[str]
-
-    @property
-    def occupancy(self) -> Occupancy:
-        """How much of it a multiprocessor holds."""
-        return occupancy_of(
-            self.architecture,
-            threads_per_block=self.threads_per_block,
-            registers=self.usage.registers,
-            shared_bytes=self.shared_bytes,
-        )
+_SEARCH: Final = ("run_chains", "run_chains_by_table")
+"""Names that the kernel of the search may have."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -104,7 +70,8 @@ def main(args: argparse.Namespace) -> None:
         for architecture in args.architectures
         for report in compile_kernels(architecture, only=args.only, keep=args.keep)
     ]
-    texts = {"cuda-kernels": _usage_table(reports), "cuda-instructions": _class_table(reports)}
+    texts = {"cuda-kernels": usage_table(reports), "cuda-instructions": class_table(reports)}
+    texts |= _model_texts(reports)
     print("\n\n".join(texts.values()))
     if args.write:
         if args.only or tuple(args.architectures) != ARCHITECTURES:
@@ -128,16 +95,60 @@ def compile_kernels(
     ResourceError
         If a kernel cannot be compiled.
     """
-    command = [sys.executable, "-m", "osong_benchmarks.cuda_offline", architecture]
-    command += ["--only", *only] if only else []
-    command += ["--keep", str(keep)] if keep else []
+    options = ["--only", *only] if only else []
+    options += ["--keep", str(keep)] if keep else []
+    return [_report(architecture, row) for row in _rows(architecture, options)]
+
+
+def places_of(architecture: str, kernel: str) -> list[Place]:
+    """Return how many instructions of a kernel come from where in the source."""
+    (row,) = _rows(architecture, ["--only", kernel, "--lines"])
+    return [
+        Place(tuple((file, line) for file, line in frames), kind, n_operations, count)
+        for frames, kind, n_operations, count in row["places"]
+    ]
+
+
+def _rows(architecture: str, options: Sequence[str]) -> list[dict[str, Any]]:
+    command = [sys.executable, "-m", "osong_benchmarks.cuda_offline", architecture, *options]
     environment = os.environ | {"NUMBA_ENABLE_CUDASIM": "0"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:
         raise ResourceError(
             f"CUDA kernels could not be compiled for {architecture}:\n{done.stderr.strip()}"
         )
-    return [_report(architecture, json.loads(line)) for line in done.stdout.splitlines()]
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def predictions(reports: Sequence[KernelReport]) -> list[tuple[Prediction, Evaluation]]:
+    """Return what the model says of each device whose architecture is among the reports."""
+    found = []
+    evaluations: dict[str, Evaluation] = {}
+    for device in DEVICES:
+        of_search = [
+            report
+            for report in reports
+            if report.name in _SEARCH and report.architecture == device.architecture
+        ]
+        if not of_search:
+            continue
+        report = of_search[0]
+        if device.architecture not in evaluations:
+            places = places_of(device.architecture, report.name)
+            evaluations[device.architecture] = evaluation_of(places)
+        evaluation = evaluations[device.architecture]
+        found.append((predict(device, evaluation, report.occupancy.n_warps), evaluation))
+    return found
+
+
+def _model_texts(reports: Sequence[KernelReport]) -> dict[str, str]:
+    found = predictions(reports)
+    if not found:
+        return {}
+    return {
+        "cuda-model": model_table([prediction for prediction, _ in found]),
+        "cuda-stages": stage_table([(each.device, evaluation) for each, evaluation in found]),
+    }
 
 
 def _report(architecture: str, row: dict[str, Any]) -> KernelReport:
@@ -213,55 +224,6 @@ def write_registers(reports: Sequence[KernelReport], file: Path = REGISTER_FILE)
             if report.architecture == architecture
         )
     write_whole(file, "\n".join(lines) + "\n")
-
-
-def _usage_table(reports: Sequence[KernelReport]) -> str:
-    rows = []
-    for name in dict.fromkeys(report.name for report in reports):
-        of_name = [report for report in reports if report.name == name]
-        first = of_name[0]
-        rows.append(
-            [
-                name,
-                str(first.threads_per_block),
-                f"{first.shared_bytes:,}",
-                " / ".join(str(report.usage.registers) for report in of_name),
-                " / ".join(f"{report.occupancy.fraction:.0%}" for report in of_name),
-                " / ".join(report.occupancy.limit for report in of_name),
-                " / ".join(str(report.usage.stack_bytes) for report in of_name),
-                " / ".join(str(report.usage.spill_store_bytes) for report in of_name),
-            ]
-        )
-    header = [
-        "kernel", "threads a block", "shared bytes a block", "registers", "occupancy", "limit",
-        "stack bytes", "spilled bytes",
-    ]  # fmt: skip
-    shown = " / ".join(dict.fromkeys(report.architecture for report in reports))
-    return f"For {shown}:\n\n" + markdown_table(header, rows)
-
-
-def _class_table(reports: Sequence[KernelReport]) -> str:
-    shown = next(
-        (name for name in (_SHOWN, *ARCHITECTURES) if any(r.architecture == name for r in reports)),
-        _SHOWN,
-    )
-    header = [
-        "kernel", "instructions", "FP32", "FP64", "integer", "uniform", "MUFU", "conversions",
-        "LDG 4 / 8 / 16", "STG", "LDS 4 / 8 / 16", "STS", "shuffles, votes", "atomics",
-        "local", "calls",
-    ]  # fmt: skip
-    rows = [_class_row(report) for report in reports if report.architecture == shown]
-    return f"Instructions as they lie in the code, {shown}:\n\n" + markdown_table(header, rows)
-
-
-def _class_row(report: KernelReport) -> list[object]:
-    n = report.counts
-    return [
-        report.name, report.n_instructions, n["fp32"], n["fp64"], n["integer"], n["uniform"],
-        n["mufu"], n["convert"], f"{n['ldg32']} / {n['ldg64']} / {n['ldg128']}", n["stg"],
-        f"{n['lds32']} / {n['lds64']} / {n['lds128']}", n["sts"], n["shuffle"], n["atomic"],
-        n["local"], n["call"],
-    ]  # fmt: skip
 
 
 def _note() -> str:

@@ -14,6 +14,7 @@ from typing import Final
 
 __all__ = [
     "CLASSES",
+    "Frames",
     "Instruction",
     "Usage",
     "class_of",
@@ -70,6 +71,9 @@ _SETS: Final = (
 )  # fmt: skip
 
 
+Frames = tuple[tuple[str, int], ...]
+
+
 @dataclass(frozen=True)
 class Instruction:
     """One machine instruction.
@@ -80,14 +84,14 @@ class Instruction:
         With its modifiers: ``"LDG.E.128"``.
     operands
         As printed.
-    file, line
-        Of the source it comes from, where the code has line numbers; else empty and 0.
+    frames
+        Files and lines of the source it comes from, the innermost function first and then those it
+        is inlined into; empty where the code has no line numbers.
     """
 
     opcode: str
     operands: str
-    file: str = ""
-    line: int = 0
+    frames: Frames = ()
 
 
 @dataclass(frozen=True)
@@ -110,13 +114,16 @@ class Usage:
 
 def instructions_of(sass: str) -> Iterator[Instruction]:
     """Yield the instructions of a disassembly; padding after the end is left out."""
-    file, line = "", 0
+    frames: list[tuple[str, int]] = []
+    is_chain = False
     for text in sass.splitlines():
         if found := _LINE.search(text):
-            if "inlined at" not in text or not file:
-                file, line = found[1], int(found[2])
+            # Before an instruction stands a chain of lines, from the innermost function outwards.
+            outer = frames if is_chain else []
+            frames, is_chain = [*outer, (found[1], int(found[2]))], True
         elif (found := _INSTRUCTION.match(text)) and found[1] != "NOP":
-            yield Instruction(found[1], found[2].strip(), file, line)
+            is_chain = False
+            yield Instruction(found[1], found[2].strip(), tuple(frames))
 
 
 def class_of(instruction: Instruction) -> str:

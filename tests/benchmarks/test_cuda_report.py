@@ -164,6 +164,7 @@ def test_disassembly_is_read_with_predicates_and_lines_and_without_padding() -> 
 	//## File "/a/energy.py", line 12
         /*0000*/                   LDC R1, c[0x0][0x28] ;
 .L_x_1:
+	//## File "/a/pairs.py", line 3 inlined at "/a/energy.py", line 14
 	//## File "/a/energy.py", line 14
         /*0010*/              @!P0 FMUL.FTZ R10, R10, 0.25 ;
         /*0020*/              @UP1 BRA `(.L_x_1) ;
@@ -171,7 +172,8 @@ def test_disassembly_is_read_with_predicates_and_lines_and_without_padding() -> 
 """
     found = list(instructions_of(text))
     assert [each.opcode for each in found] == ["LDC", "FMUL.FTZ", "BRA"]
-    assert [each.line for each in found] == [12, 14, 14]
+    inlined = (("/a/pairs.py", 3), ("/a/energy.py", 14))
+    assert [each.frames for each in found] == [(("/a/energy.py", 12),), inlined, inlined]
     assert found[1].operands == "R10, R10, 0.25"
 
 
