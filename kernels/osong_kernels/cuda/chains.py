@@ -58,20 +58,26 @@ from osong_kernels.cuda.warp import (
     wide,
 )
 
-__all__ = ["run_chains_by_formula", "run_chains_by_table", "start_chains_of"]
+__all__ = [
+    "CONFORMER_OF_CURRENT",
+    "carried_words",
+    "run_chains_by_formula",
+    "run_chains_by_table",
+    "start_chains_of",
+]
 
 _NOTHING_YET: Final = np.float32(1e30)
 _ZERO: Final = np.float32(0.0)
 _ONE: Final = np.float32(1.0)
 _CONFORMER: Final = 7
-_CURRENT_CONFORMER: Final = 8
+CONFORMER_OF_CURRENT: Final = 8
 _STEP: Final = 9
 _chain_words = device(chain_words)
 _pool_words = device(pool_words)
 
 
 @device
-def _carried(n_segments: Any) -> Any:
+def carried_words(n_segments: Any) -> Any:
     """Return how many of a chain's numbers come to shared memory: all but the current point."""
     return np.int32(_chain_words(n_segments) - (6 + n_segments))
 
@@ -104,12 +110,12 @@ def start_chains_of(
     chains[wide(first + 6)] = genes[6]
     for k in range(7, ligand.n_segments + 6):
         chains[wide(first + k)] = random_gene(arrays.key, row, named, k)
-    scalars = first + _carried(ligand.n_segments) - N_SCALARS
+    scalars = first + carried_words(ligand.n_segments) - N_SCALARS
     conformer = np.float32(at(named) % at(ligand.n_conformers))
     chains[wide(scalars + CURRENT_ENERGY)] = _NOTHING_YET
     chains[wide(scalars + ITERATION)] = -_ONE
     chains[wide(scalars + _CONFORMER)] = conformer
-    chains[wide(scalars + _CURRENT_CONFORMER)] = conformer
+    chains[wide(scalars + CONFORMER_OF_CURRENT)] = conformer
     pool = arrays.pool_start[at(row)] + chain * _pool_words(ligand.n_atoms, ligand.n_segments)
     for k in range(POOL_SIZE):
         pools[wide(pool + k)] = EMPTY
@@ -139,12 +145,12 @@ def _next_start(
     n_genes = ligand.n_segments + 6
     named = arrays.table[at(N_COLUMNS * row + FIRST_CHAIN)] + chain
     conformer = np.int32(shared[at(scalars + _CONFORMER)])
-    current_conformer = np.int32(shared[at(scalars + _CURRENT_CONFORMER)])
+    current_conformer = np.int32(shared[at(scalars + CONFORMER_OF_CURRENT)])
     step = np.int32(shared[at(scalars + _STEP)])
     energy = shared[at(scalars + CURRENT_ENERGY)]
     found = shared[at(scalars + BASE_ENERGY)]
     current = arrays.chain_start[at(row)] + chain * _chain_words(ligand.n_segments)
-    current += _carried(ligand.n_segments)
+    current += carried_words(ligand.n_segments)
     k = lane_index()
     if _metropolis(arrays, row, named, step, found, energy):
         energy = found
@@ -167,7 +173,7 @@ def _next_start(
     if lane_index() == 0:
         write_progress(shared, scalars, begin(energy))
         shared[at(scalars + _CONFORMER)] = np.float32(tried)
-        shared[at(scalars + _CURRENT_CONFORMER)] = np.float32(current_conformer)
+        shared[at(scalars + CONFORMER_OF_CURRENT)] = np.float32(current_conformer)
         shared[at(scalars + _STEP)] = np.float32(step)
     warp_sync()
 
@@ -262,7 +268,7 @@ def _carry(
     place = place_of(first, ligand.n_atoms, ligand.n_segments)
     start = arrays.chain_start[at(row)] + chain * _chain_words(ligand.n_segments)
     k = lane_index()
-    while k < _carried(ligand.n_segments):
+    while k < carried_words(ligand.n_segments):
         if is_coming:
             shared[at(place.trial + k)] = chains[wide(start + k)]
         else:

@@ -24,8 +24,8 @@ _ZERO: Final = np.float32(0.0)
 _ONE: Final = np.float32(1.0)
 _FORCE_UNIT: Final = np.float32(2.0**-20)
 _FORCES_PER_UNIT: Final = np.float32(2.0**20)
-"""Pair forces are added up as integers of 2^-20 kcal/mol/angstrom: in any order the same sum. A pair
-gives some 10 at most (its energy is capped), so an atom may have 200 of them."""
+"""Pair forces are added up as integers of 2^-20 kcal/mol/angstrom: in any order the same sum. A
+pair gives some 10 at most (its energy is capped), so an atom may have 200 of them."""
 _trilinear = device_formula(interpolation.trilinear)
 _cap = device_formula(pair_terms.cap)
 _formula = device_formula(pair_terms.pair_energy)

@@ -86,7 +86,7 @@ def pose_energy(
     topology: Any, pairs: Any, field: Any, weights: Any, limit: Any, genotypes: Any,
     conformers: Any, energy: Any, gradient: Any, coords: Any,
 ) -> None:  # fmt: skip
-    """Fill energy, gradient and coordinates of ``n`` poses in the field; see ``cpu.pose_energy``."""
+    """Fill energy, gradient and coordinates of poses in the field; see ``cpu.pose_energy``."""
     n_atoms, n_segments = topology.local.shape[1], len(topology.parent)
     ligand = LigandInput(topology, pairs, NO_RULES, _NO_KEY, 0)
     arrays = bundle_to_device(pack_ligands([ligand], 1))

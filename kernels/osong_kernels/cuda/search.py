@@ -65,7 +65,7 @@ def run_chains(
     topology: Any, pairs: Any, field: Any, weights: Any, rules: Any, key: Any, first_chain: Any,
     n_ticks: Any, state: Any,
 ) -> None:  # fmt: skip
-    """Advance the chains by ``n_ticks`` energy and gradient evaluations each; see ``cpu.search``."""
+    """Advance the chains by ``n_ticks`` evaluations of the energy each; see ``cpu.search``."""
     n_chains = state.trial.shape[1]
     ligand = LigandInput(topology, pairs, rules, key, n_ticks, first_chain)
     arrays = bundle_to_device(pack_ligands([ligand], n_chains))

@@ -2,8 +2,8 @@
 
 A warp is one search chain; its lanes share the chain's atoms, pairs and matrix elements. Numba's
 simulator knows no warps: there, a block is one warp of `LANES` threads, lanes meet at the block's
-barrier, and sums go through a few numbers of shared memory. ``scratch``, at least `LANES` numbers of
-float32 that belong to the warp, is for that; on a device nothing touches it.
+barrier, and sums go through a few numbers of shared memory. ``scratch``, at least `LANES` numbers
+of float32 that belong to the warp, is for that; on a device nothing touches it.
 """
 
 from __future__ import annotations
@@ -163,8 +163,7 @@ else:
         value = max(value, cuda.shfl_xor_sync(_ALL, value, 8))
         value = max(value, cuda.shfl_xor_sync(_ALL, value, 4))
         value = max(value, cuda.shfl_xor_sync(_ALL, value, 2))
-        value = max(value, cuda.shfl_xor_sync(_ALL, value, 1))
-        return value
+        return max(value, cuda.shfl_xor_sync(_ALL, value, 1))
 
     @device
     def warp_min(value: Any, scratch: Any) -> Any:
@@ -173,5 +172,4 @@ else:
         value = min(value, cuda.shfl_xor_sync(_ALL, value, 8))
         value = min(value, cuda.shfl_xor_sync(_ALL, value, 4))
         value = min(value, cuda.shfl_xor_sync(_ALL, value, 2))
-        value = min(value, cuda.shfl_xor_sync(_ALL, value, 1))
-        return value
+        return min(value, cuda.shfl_xor_sync(_ALL, value, 1))
