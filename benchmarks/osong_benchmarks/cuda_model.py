@@ -31,6 +31,7 @@ __all__ = [
     "Device",
     "Evaluation",
     "Prediction",
+    "device_named",
     "evaluation_of",
     "host_rate",
     "predict",
@@ -183,6 +184,16 @@ class Prediction:
     def ligands(self) -> tuple[float, float]:
         """Ligands a second that the device would search, cautious and roof."""
         return self.cautious / EVALUATIONS_A_LIGAND, self.roof / EVALUATIONS_A_LIGAND
+
+
+def device_named(name: str) -> Device | None:
+    """Return the device of the model that a driver calls by a name; None where it has none.
+
+    >>> device_named("NVIDIA H100 80GB HBM3").name
+    'H100 SXM'
+    """
+    word = next((word for word in ("GH200", "H100", "A100") if word in name), "none")
+    return next((device for device in DEVICES if device.name.startswith(word)), None)
 
 
 def search_rules(shape: Shape) -> Rules:

@@ -42,7 +42,11 @@ __all__ = [
     "compile_kernels",
     "faults_of",
     "main",
+    "places_of",
+    "predictions",
     "read_registers",
+    "search_report",
+    "write_registers",
 ]
 
 ARCHITECTURES: Final = tuple(LIMITS)
@@ -120,24 +124,34 @@ def _rows(architecture: str, options: Sequence[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def search_report(reports: Sequence[KernelReport]) -> KernelReport:
+    """Return the search's kernel.
+
+    Raises
+    ------
+    ResourceError
+        If it is not among them.
+    """
+    for report in reports:
+        if report.name in _SEARCH:
+            return report
+    raise ResourceError(f"no kernel is called {' or '.join(_SEARCH)}")
+
+
 def predictions(reports: Sequence[KernelReport]) -> list[tuple[Prediction, Evaluation]]:
     """Return what the model says of each device whose architecture is among the reports."""
     found = []
     evaluations: dict[str, Evaluation] = {}
     for device in DEVICES:
-        of_search = [
-            report
-            for report in reports
-            if report.name in _SEARCH and report.architecture == device.architecture
-        ]
-        if not of_search:
+        name = device.architecture
+        of_device = [report for report in reports if report.architecture == name]
+        if not any(report.name in _SEARCH for report in of_device):
             continue
-        report = of_search[0]
-        if device.architecture not in evaluations:
-            places = places_of(device.architecture, report.name)
-            evaluations[device.architecture] = evaluation_of(places)
-        evaluation = evaluations[device.architecture]
-        found.append((predict(device, evaluation, report.occupancy.n_warps), evaluation))
+        report = search_report(of_device)
+        if name not in evaluations:
+            evaluations[name] = evaluation_of(places_of(name, report.name))
+        prediction = predict(device, evaluations[name], report.occupancy.n_warps)
+        found.append((prediction, evaluations[name]))
     return found
 
 

@@ -8,11 +8,13 @@ from typing import Any, Final, Protocol, get_type_hints
 from osong.errors import InputError
 from osong_benchmarks.part import Merit, PartResult, Say, Section, Settings
 
-__all__ = ["PARTS", "Part", "load", "result_class"]
+__all__ = ["ON_DEMAND", "PARTS", "Part", "known_parts", "load", "result_class"]
 
 _FOLDER: Final = "osong_benchmarks.parts"
 PARTS: Final = ("hardware", "kernels", "docking", "screen", "scaling", "memory")
 """In the order in which they run and are shown."""
+ON_DEMAND: Final = ("gpu",)
+"""Parts that run only when they are named."""
 
 
 class Part(Protocol):
@@ -31,6 +33,11 @@ class Part(Protocol):
         ...
 
 
+def known_parts() -> tuple[str, ...]:
+    """Return the names of all parts, those on demand last."""
+    return (*PARTS, *ON_DEMAND)
+
+
 def load(name: str) -> Part:
     """Return a part.
 
@@ -39,8 +46,8 @@ def load(name: str) -> Part:
     InputError
         If there is no part of that name.
     """
-    if name not in PARTS:
-        raise InputError(f"there is no part '{name}': choose among {', '.join(PARTS)}")
+    if name not in known_parts():
+        raise InputError(f"there is no part '{name}': choose among {', '.join(known_parts())}")
     module: Any = importlib.import_module(f"{_FOLDER}.{name}")
     part: Part = module
     return part

@@ -45,6 +45,7 @@ __all__ = [
     "PEERS",
     "Finished",
     "Listener",
+    "check_device",
     "compare_files",
     "json_schema",
     "measure",
@@ -127,7 +128,7 @@ def measure(
     size
         How much to measure.
     parts
-        Names; all of them if not given.
+        Names; all that do not run on demand only if not given.
     peers
         Programs to measure beside Osong; one that is not installed becomes a gap.
     data
@@ -197,6 +198,19 @@ def write_page(results: str | Path, page: str | Path | None = None) -> Path:
     return path
 
 
+def check_device() -> str:
+    """Return what the device is that the part ``gpu`` would measure.
+
+    Raises
+    ------
+    ResourceError
+        There is none that could be used; the message says why, on one line.
+    """
+    from osong_benchmarks.gpu_measure import usable_device
+
+    return str(usable_device())
+
+
 def compare_files(a: str | Path, b: str | Path, tolerance: float | None = None) -> Comparison:
     """Return what differs from file ``a`` to file ``b``; see `osong_benchmarks.report.compare`."""
     return compare(read_run(a), read_run(b), tolerance)
@@ -205,7 +219,7 @@ def compare_files(a: str | Path, b: str | Path, tolerance: float | None = None) 
 def _chosen_parts(parts: Sequence[str]) -> tuple[str, ...]:
     for name in parts:
         registry.load(name)
-    return tuple(name for name in registry.PARTS if not parts or name in parts)
+    return tuple(name for name in registry.known_parts() if name in (parts or registry.PARTS))
 
 
 def _installed_peers(peers: Sequence[str]) -> tuple[tuple[str, ...], tuple[Gap, ...]]:

@@ -25,14 +25,14 @@ _PACKAGES: Final = ("numpy", "numba", "rdkit", "vina", "rustina", "meeko")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument("results", type=Path, metavar="FILE.json")
-    parser.add_argument("--parts", nargs="+", choices=registry.PARTS, default=registry.PARTS)
+    parser.add_argument("--parts", nargs="+", choices=registry.known_parts())
     parser.add_argument("--root", type=Path, default=Path(), help="of the checkout")
 
 
 def main(args: argparse.Namespace) -> None:
     """Print the tables of the parts, and write them where documents want them."""
     run = read_run(args.results)
-    for name in args.parts:
+    for name in args.parts or registry.known_parts():
         text = part_text(run, name)
         if not text:
             continue

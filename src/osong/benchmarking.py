@@ -52,6 +52,10 @@ class Suite(Protocol):
         """Return what differs between two files of results."""
         ...
 
+    def check_device(self) -> str:
+        """Return what the device is that would be measured; raises ResourceError without one."""
+        ...
+
     def json_schema(self) -> dict[str, Any]:
         """Return the JSON Schema of a file of results."""
         ...

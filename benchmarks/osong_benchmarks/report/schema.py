@@ -170,7 +170,7 @@ def read_run(path: str | Path) -> Run:
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of a file, each part's result included."""
     records: dict[str, Any] = {}
-    for name in registry.PARTS:
+    for name in registry.known_parts():
         result: Any = registry.result_class(name) | None
         record: Any = create_model(
             f"{name.capitalize()}Record", __base__=PartRecord, result=(result, None)

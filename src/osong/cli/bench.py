@@ -19,6 +19,7 @@ __all__ = ["bench_app"]
 bench_app = typer.Typer(rich_markup_mode="markdown")
 
 _DEFAULT_OUT = Path("results/benchmarks")
+_GPU_PARTS = ("hardware", "gpu")
 _STYLES = {"better": "green", "worse": "bold red", "only in one": "dim", "machine": "dim"}
 _WORDS = {"same": "", "worse": "worse than tolerance", "machine": ""}
 
@@ -43,9 +44,16 @@ def bench(
         str,
         typer.Option(
             metavar="NAME,...",
-            help="Of hardware, kernels, docking, screen, scaling, memory; all by default.",
+            help="Of hardware, kernels, docking, screen, scaling, memory (all by default), gpu.",
         ),
     ] = "",
+    gpu: Annotated[
+        bool,
+        typer.Option(
+            "--gpu",
+            help="Only the GPU: its tests, energies and success against the CPU, rates.",
+        ),
+    ] = False,
     peers: Annotated[
         str,
         typer.Option(metavar="NAME,...", help="Measured side by side: vina, rustina."),
@@ -72,6 +80,8 @@ def bench(
 
     `osong bench --full --peers vina,rustina --data FOLDER`
 
+    `osong bench --gpu --data FOLDER`
+
     `osong bench compare old.json new.json --fail-on-regression`
     """
     if context.invoked_subcommand is not None:
@@ -80,11 +90,15 @@ def bench(
     from osong.cli.bench_progress import BenchProgress
 
     size = _size(quick=quick, full=full, smallest=smallest)
+    chosen = _words(parts)
+    if gpu:
+        console().print(suite().check_device(), soft_wrap=True)
+        chosen = list(dict.fromkeys([*chosen, *_GPU_PARTS]))
     with _stopped_hint(size), BenchProgress() as progress:
         finished = suite().measure(
             progress,
             size=size,
-            parts=_words(parts),
+            parts=chosen,
             peers=_words(peers),
             data=data,
             out=out,
