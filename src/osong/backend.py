@@ -27,6 +27,7 @@ __all__ = [
     "Device",
     "Driver",
     "Needs",
+    "check_backend",
     "choose_backend",
     "driver_problem",
     "find_driver",
@@ -176,8 +177,7 @@ def choose_backend(
     ResourceError
         CUDA was asked for and cannot work; one line says why and what to do.
     """
-    if wanted not in BACKENDS:
-        raise InputError(f"backend {wanted!r} is unknown: choose one of {', '.join(BACKENDS)}")
+    check_backend(wanted)
     if wanted == "cpu":
         return Backend("cpu", "as asked for")
     if environment.get(_SIMULATOR, "") == "1":
@@ -192,6 +192,18 @@ def choose_backend(
         raise ResourceError(f"backend cuda: {problem}; or dock on CPUs with backend auto or cpu")
     devices = _share(_usable(driver.devices), rank, n_ranks, environment)
     return Backend("cuda", "; ".join(map(str, devices)), devices)
+
+
+def check_backend(name: str) -> None:
+    """Check a backend's name.
+
+    Raises
+    ------
+    InputError
+        There is none of that name.
+    """
+    if name not in BACKENDS:
+        raise InputError(f"backend {name!r} is unknown: choose one of {', '.join(BACKENDS)}")
 
 
 def driver_problem(driver: Driver) -> str:

@@ -105,6 +105,7 @@ def screen(
     seed: int = 0,
     workers: int | None = None,
     runner: str = "local",
+    backend: str = "auto",
     ligand_options: LigandOptions | None = None,
     **more: Any,
 ) -> Campaign:
@@ -134,6 +135,9 @@ def screen(
         Molecules docked at a time; as many as there are cores if not given.
     runner
         ``"local"`` (several processes) or ``"serial"`` (this one).
+    backend
+        ``"cpu"``, ``"cuda"`` (NVIDIA devices, or an error where they cannot be used), or ``"auto"``
+        (devices where they can). The choice is told once, with its reason.
     ligand_options
         How molecules are made ready.
     more
@@ -162,6 +166,7 @@ def screen(
         seed=seed,
         workers=workers,
         runner=runner,
+        backend=backend,
         ligand_options=ligand_options,
         **more,
     )

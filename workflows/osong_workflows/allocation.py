@@ -23,11 +23,16 @@ __all__ = [
     "cores_here",
     "inside_slurm",
     "job_name",
+    "local_rank",
     "node_name",
     "tasks_here",
 ]
 
 _MEBIBYTE: Final = 2**20
+_LOCAL_RANKS: Final = (
+    ("OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"),  # Open MPI's mpirun
+    ("MPI_LOCALRANKID", "MPI_LOCALNRANKS"),  # MPICH's and Intel's mpiexec
+)
 _RUN: Final = re.compile(r"(\d+)(?:\(x(\d+)\))?")
 """One entry of a list such as "2(x3),1": a number, and for how many nodes it holds."""
 
@@ -88,6 +93,25 @@ def tasks_here(environment: Mapping[str, str] = os.environ) -> int:
         counts += [int(number)] * int(times or 1)
     node = _number(environment, "SLURM_NODEID")
     return max(1, counts[node]) if node < len(counts) else 1
+
+
+def local_rank(environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
+    """Return which of the processes of this job on this node this is, and how many there are.
+
+    Examples
+    --------
+    >>> local_rank({"OMPI_COMM_WORLD_LOCAL_RANK": "1", "OMPI_COMM_WORLD_LOCAL_SIZE": "4"})
+    (1, 4)
+    >>> local_rank({})
+    (0, 1)
+    """
+    for rank, size in _LOCAL_RANKS:
+        n_ranks = _number(environment, size)
+        if n_ranks and rank in environment:
+            return _number(environment, rank), n_ranks
+    if _in_step(environment):
+        return _number(environment, "SLURM_LOCALID"), tasks_here(environment)
+    return 0, 1
 
 
 def _in_step(environment: Mapping[str, str]) -> bool:

@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from osong.backend import check_backend
 from osong.library import is_prepared
 from osong_workflows.campaign import Campaign
 from osong_workflows.create import create_campaign
@@ -25,6 +26,7 @@ from osong_workflows.pilot import PilotOptions
 from osong_workflows.plan_view import plan_view
 from osong_workflows.planning import plan_campaign
 from osong_workflows.prepare_run import prepare_library
+from osong_workflows.run import backend_for
 from osong_workflows.runners.base import check_runner
 from osong_workflows.runners.make import LaunchOptions
 from osong_workflows.settings import dump_ligand_options, make_settings
@@ -42,6 +44,7 @@ from osong_workflows.watch import watch_campaign, watch_campaigns
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from osong.backend import BackendName
     from osong_workflows.create import TargetLike
     from osong_workflows.events import Subscriber
     from osong_workflows.runners.base import RunnerName
@@ -93,6 +96,7 @@ def screen(
     seed: int = 0,
     workers: int | None = None,
     runner: RunnerName = "local",
+    backend: BackendName = "auto",
     ligand_options: Any | Mapping[str, Any] | None = None,
     smiles_column: str | int | None = None,
     name_column: str | int | None = None,
@@ -131,6 +135,10 @@ def screen(
         Molecules docked at a time, one core each; None: as many as this job may use.
     runner
         "local" (Dask, several workers) or "serial" (one).
+    backend
+        "cpu", "cuda" (NVIDIA devices, or an error where they cannot be used), or "auto" (devices
+        where they can). Changes energies by rounding only, and is no part of the campaign: one
+        begun on devices can be finished on CPUs.
     ligand_options
         How molecules are made ready: an ``osong.ligands.LigandOptions`` or its fields. A prepared
         library is ready: there they have no effect.
@@ -166,6 +174,7 @@ def screen(
         The disk cannot hold the campaign, or is full; what is finished stays.
     """
     check_runner(runner, workers)
+    check_backend(backend)
     reading = {"smiles_column": smiles_column, "name_column": name_column, "kind": kind}
     settings = make_settings(
         target_name=target.name,
@@ -179,6 +188,9 @@ def screen(
         ligands={} if _is_prepared(library) else dump_ligand_options(ligand_options),
         reading={key: value for key, value in reading.items() if value is not None},
     )
+    if backend == "cuda":
+        # What it lacks is said before there is a folder.
+        backend_for(backend, settings)
     folder = create_campaign(
         target,
         library,
@@ -192,6 +204,7 @@ def screen(
     return Campaign(folder.path, docker=docker).resume(
         workers=workers,
         runner=runner,
+        backend=backend,
         memory_per_worker=memory_per_worker,
         progress=progress,
         subscribers=subscribers,

@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from osong.backend import check_backend
 from osong.errors import CampaignError, InputError, MissingExtraError
 from osong_workflows.allocation import allocated_cores
 from osong_workflows.continuing import continue_campaign
@@ -24,7 +25,7 @@ from osong_workflows.part_names import Results, find_results, finished_shards
 from osong_workflows.pilot import PilotOptions
 from osong_workflows.pilots import PilotWatch, new_pilot
 from osong_workflows.plan import Plan, read_plan
-from osong_workflows.progress import ProgressBar, wants_progress
+from osong_workflows.progress import ProgressBar, print_backend, wants_progress
 from osong_workflows.runners.base import RunnerName, check_runner
 from osong_workflows.runners.make import LaunchOptions, RunnerMaker
 from osong_workflows.settings import CampaignSettings, read_settings
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from osong.backend import BackendName
     from osong.hit_table import HitTable
     from osong_workflows.events import Subscriber
 
@@ -94,6 +96,7 @@ class Campaign:
         *,
         workers: int | None = None,
         runner: RunnerName = "local",
+        backend: BackendName | None = None,
         memory_per_worker: int | None = None,
         progress: bool | None = None,
         subscribers: Sequence[Subscriber] = (),
@@ -114,6 +117,9 @@ class Campaign:
         runner
             "local" or "serial" (this machine), "srun" (all nodes of the Slurm job that this runs
             in) or "mpi" (all ranks of the MPI job that this is a rank of).
+        backend
+            "cpu", "cuda" (NVIDIA devices, or an error where they cannot be used), "auto" (devices
+            where they can), on each node anew; None: what the campaign file says, or "auto".
         memory_per_worker
             Bytes that the docking of one molecule may take; None: what the campaign file says, or
             this job's share.
@@ -141,6 +147,7 @@ class Campaign:
             The disk is full; what is finished stays.
         """
         check_runner(runner, workers)
+        check_backend(backend or "auto")
         self._check_docker()
         with contextlib.ExitStack() as stack:
             launch = launch or LaunchOptions()
@@ -165,13 +172,16 @@ class Campaign:
                 bar = ProgressBar()
                 stack.callback(bar.close)
                 heard.append(bar)
+            elif progress is None:
+                heard.append(print_backend)
+            wishes = read_wishes(self._folder)
             order = WorkOrder(
                 folder=str(self.folder),
                 docker=self._docker,
                 pilot=me.id,
-                memory_limit=memory_per_worker
-                or read_wishes(self._folder).budget.memory_per_worker,
+                memory_limit=memory_per_worker or wishes.budget.memory_per_worker,
                 scratch=scratch,
+                backend=backend or wishes.run.backend,
             )
             work = RunnerMaker(runner, workers, order, launch, role)
             continue_campaign(

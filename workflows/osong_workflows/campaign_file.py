@@ -70,7 +70,7 @@ class CampaignFile:
     targets
         What to dock to.
     tables
-        All else: ``search``, ``ligands``, ``reading``, ``budget`` and ``outputs``.
+        All else: ``search``, ``ligands``, ``reading``, ``run``, ``budget``, ``outputs``.
     place
         Where each key stands.
     """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from osong.receptor import Target
     from osong_workflows.settings import CampaignSettings
 
-__all__ = ["DEFAULT_DOCKER", "build_docker"]
+__all__ = ["DEFAULT_DOCKER", "build_docker", "load_target"]
 
 DEFAULT_DOCKER: Final = "osong_workflows.docking:build_docker"
 
@@ -29,6 +29,20 @@ def build_docker(target_path: str, settings: CampaignSettings) -> Docker:
     Runs once in each docking process; everything slow is done when it returns (grid maps,
     compilation), so that no molecule's time limit pays for it.
     """
+    target = load_target(target_path, settings)
+    if settings.effort == SCORE:
+        return _build_scorer(target, settings)
+    return _build_searcher(target, settings)
+
+
+def load_target(target_path: str, settings: CampaignSettings) -> Target:
+    """Return the target of a campaign.
+
+    Raises
+    ------
+    CampaignError
+        The file holds another one.
+    """
     from osong.receptor import Target
 
     target = Target.load(target_path)
@@ -36,9 +50,7 @@ def build_docker(target_path: str, settings: CampaignSettings) -> Docker:
         raise CampaignError(
             f"{target_path}: is not the target that the campaign was made for; restore the file"
         )
-    if settings.effort == SCORE:
-        return _build_scorer(target, settings)
-    return _build_searcher(target, settings)
+    return target
 
 
 def _build_scorer(target: Target, settings: CampaignSettings) -> Docker:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "BackendNote",
     "CampaignFinished",
     "CampaignStarted",
     "ChunkFinished",
@@ -84,6 +85,14 @@ class WorkerRestarted:
     index: int
     name: str
     reason: str
+
+
+@dataclass(frozen=True)
+class BackendNote:
+    """Where molecules are docked and why: when a run begins, and when that changes."""
+
+    worker_host: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -160,6 +169,7 @@ Event: TypeAlias = (
     | MoleculeFailed
     | WorkerReady
     | WorkerRestarted
+    | BackendNote
     | ChunkFinished
     | DoneElsewhere
     | ShardClaimed

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from osong.errors import CampaignError
 from osong_workflows.claims import Claim, Claims
 from osong_workflows.events import (
+    BackendNote,
     ChunkFinished,
     DoneElsewhere,
     MoleculesDone,
@@ -109,6 +110,7 @@ class Feed:
         self._next_over = 0.0
         self._poll_s = _POLL_S
         self._failures: Counter[str] = Counter()
+        self._notes: set[str] = set()
         self._is_draining = False
         self._give_up_at = float("inf")
 
@@ -350,6 +352,11 @@ class Feed:
         if not self._is_live:
             for restart in result.restarts:
                 self._publisher(WorkerRestarted(restart.index, restart.name, restart.reason))
+            for note in result.notes:
+                if note not in self._notes:
+                    # A thousand nodes alike say it once.
+                    self._notes.add(note)
+                    self._publisher(BackendNote(result.host, note))
             self._publisher(MoleculesDone(result.n_ok, result.n_failed))
         seconds = round(result.seconds, 3)
         self._publisher(

@@ -59,6 +59,7 @@ def create_campaigns(
     wishes = Wishes(
         file=str(file.path),
         outputs=file.tables.outputs,
+        run=file.tables.run,
         budget=file.tables.budget,
         library=_fingerprint(file),
     )

@@ -17,6 +17,7 @@ __all__ = [
     "OutputKind",
     "Outputs",
     "ReadingTable",
+    "RunTable",
     "SearchTable",
     "TargetTable",
     "n_bytes",
@@ -182,6 +183,18 @@ class Budget(_Table):
     molecule_timeout_s: float = Field(default=600.0, gt=0)
 
 
+class RunTable(_Table):
+    """Where it runs; energies of one backend and the other differ by rounding.
+
+    Attributes
+    ----------
+    backend
+        "cpu", "cuda" (NVIDIA devices, or an error where they cannot be used), or "auto".
+    """
+
+    backend: Literal["auto", "cpu", "cuda"] = "auto"
+
+
 class Outputs(_Table):
     """What is written when a campaign is finished.
 
@@ -219,5 +232,6 @@ class CampaignTables(_Table):
     search: SearchTable = SearchTable()
     ligands: LigandTable = LigandTable()
     reading: ReadingTable = ReadingTable()
+    run: RunTable = RunTable()
     budget: Budget = Budget()
     outputs: Outputs = Outputs()

@@ -65,6 +65,8 @@ class DockedMolecule:
         Its heavy atoms.
     properties
         What came with it (data items of an SD file), names and values.
+    backend
+        Where it was docked, "cpu" or "cuda": counted for a part, and in no row.
     """
 
     poses: tuple[DockedPose, ...]
@@ -73,6 +75,7 @@ class DockedMolecule:
     smiles: str
     n_heavy: int
     properties: tuple[tuple[str, str], ...] = ()
+    backend: str = "cpu"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from osong.errors import CampaignError
-from osong_workflows.file_tables import Budget, OutputKind, Outputs
+from osong_workflows.file_tables import Budget, OutputKind, Outputs, RunTable
 from osong_workflows.folder import CampaignFolder, locked_by, write_atomically
 from osong_workflows.part_names import find_results
 
@@ -40,6 +40,8 @@ class Wishes(BaseModel):
         The campaign file that asked; "" where the command line did.
     outputs
         What to write when the campaign is finished.
+    run
+        Where it runs.
     budget
         What it may take.
     library
@@ -51,6 +53,7 @@ class Wishes(BaseModel):
     format: int = 1
     file: str = ""
     outputs: Outputs = Outputs()
+    run: RunTable = RunTable()
     budget: Budget = Budget()
     library: str = ""
 

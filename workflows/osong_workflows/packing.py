@@ -14,6 +14,7 @@ from osong.errors import OsongError
 from osong_workflows.part_names import (
     chunk_parts,
     finished_shards,
+    part_backends,
     part_counts,
     part_problem,
     set_aside,
@@ -81,15 +82,16 @@ def _join(
     folder: CampaignFolder, shard: Shard, paths: list[Path], pilot: str, scratch: Path | None
 ) -> None:
     """Write the rows of some parts into one."""
-    n_ok, failures = 0, Counter[str]()
+    n_ok, failures, backends = 0, Counter[str](), Counter[str]()
     for path in paths:
         ok, failed = part_counts(path)
         n_ok += ok
         failures += failed
+        backends += part_backends(path)
     with PartFile(folder.parts, shard, pilot, scratch) as file:
         for table in _groups(paths):
             file.write(table)
-        file.finish(n_ok, failures)
+        file.finish(n_ok, failures, backends)
 
 
 def check_chunk_parts(

@@ -41,6 +41,7 @@ __all__ = [
     "finished_shards",
     "foreign_parts",
     "is_finished",
+    "part_backends",
     "part_counts",
     "part_name",
     "part_place",
@@ -234,13 +235,34 @@ def part_counts(part: Path) -> tuple[int, Counter[str]]:
     CampaignError
         The footer cannot be read.
     """
+    n_ok, failures, _ = _footer(part)
+    return n_ok, failures
+
+
+def part_backends(part: Path) -> Counter[str]:
+    """Return how many molecules of a part were docked by "cpu" and by "cuda", from its footer.
+
+    Raises
+    ------
+    CampaignError
+        The footer cannot be read.
+    """
+    return _footer(part)[2]
+
+
+def _footer(part: Path) -> tuple[int, Counter[str], Counter[str]]:
+    """Return the counts of a part: ok, failed by stage, ok by backend."""
     try:
         metadata = pq.read_metadata(part).metadata or {}
-        return int(metadata[b"osong.ok"]), Counter(json.loads(metadata[b"osong.failed"]))
+        n_ok = int(metadata[b"osong.ok"])
+        failures = Counter(json.loads(metadata[b"osong.failed"]))
+        # Parts without this were made when there was no other backend.
+        backends = json.loads(metadata.get(b"osong.backends", b'{"cpu": %d}' % n_ok))
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         raise CampaignError(
             f"{part}: the part is damaged ({error}); run: osong resume {campaign_of(part)} --verify"
         ) from error
+    return n_ok, failures, Counter(backends)
 
 
 def part_problem(part: Path, piece: Piece) -> str | None:

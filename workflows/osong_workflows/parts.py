@@ -115,8 +115,17 @@ class PartFile:
         with full_disk(self._draft.parent):
             self._writer.write_table(table, row_group_size=max(1, len(table)))
 
-    def finish(self, n_ok: int, failures: Counter[str]) -> Path:
+    def finish(self, n_ok: int, failures: Counter[str], backends: Counter[str]) -> Path:
         """Check the counts, make the file durable, give it its name, and return that.
+
+        Parameters
+        ----------
+        n_ok
+            Docked molecules.
+        failures
+            Failed ones, by stage.
+        backends
+            Docked ones, by where that was done.
 
         Raises
         ------
@@ -130,6 +139,7 @@ class PartFile:
                     "osong.key": self._piece.key,
                     "osong.ok": str(n_ok),
                     "osong.failed": json.dumps(failures, sort_keys=True),
+                    "osong.backends": json.dumps(backends, sort_keys=True),
                 }
             )
             self._writer.close()
@@ -172,6 +182,7 @@ class PartWriter:
         self._rows: list[dict[str, Any]] = []
         self.n_ok = 0
         self.failures: Counter[str] = Counter()
+        self._backends: Counter[str] = Counter()
 
     def __enter__(self) -> PartWriter:
         """Open the temporary file."""
@@ -182,6 +193,7 @@ class PartWriter:
         """Take a molecule's outcome."""
         if isinstance(outcome, DockedMolecule):
             self.n_ok += 1
+            self._backends[outcome.backend] += 1
         else:
             self.failures[outcome.stage] += 1
         self._rows.append(_row(record, outcome))
@@ -198,7 +210,7 @@ class PartWriter:
         try:
             if error is None:
                 self._flush()
-                self._file.finish(self.n_ok, self.failures)
+                self._file.finish(self.n_ok, self.failures, self._backends)
         finally:
             self._file.__exit__(kind, error, trace)
 

@@ -18,13 +18,17 @@ if TYPE_CHECKING:
 __all__ = ["docked_molecule"]
 
 
-def docked_molecule(poses: Sequence[Pose], variants: Sequence[PreparedLigand]) -> DockedMolecule:
+def docked_molecule(
+    poses: Sequence[Pose], variants: Sequence[PreparedLigand], backend: str = "cpu"
+) -> DockedMolecule:
     """Return the poses of one molecule, best first, and what a row says besides.
 
     Parameters
     ----------
     variants
         All that were docked, with poses or without.
+    backend
+        Where that was done.
     """
     best = poses[0].ligand if poses else variants[0]
     notes = dict.fromkeys(note for variant in variants for note in variant.notes)
@@ -35,6 +39,7 @@ def docked_molecule(poses: Sequence[Pose], variants: Sequence[PreparedLigand]) -
         smiles=plain_smiles(best.smiles),
         n_heavy=best.packed.n_scored,
         properties=best.properties,
+        backend=backend,
     )
 
 

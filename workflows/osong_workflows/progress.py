@@ -17,6 +17,7 @@ from rich.progress import (
 )
 
 from osong_workflows.events import (
+    BackendNote,
     CampaignFinished,
     CampaignStarted,
     DoneElsewhere,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from osong_workflows.events import Event
 
-__all__ = ["PreparationSpinner", "ProgressBar", "wants_progress"]
+__all__ = ["PreparationSpinner", "ProgressBar", "print_backend", "wants_progress"]
 
 
 def wants_progress(asked: bool | None) -> bool:
@@ -38,6 +39,16 @@ def wants_progress(asked: bool | None) -> bool:
     if asked is not None:
         return asked
     return sys.stderr.isatty() or Console(stderr=True).is_jupyter
+
+
+def print_backend(event: Event) -> None:
+    """Print where molecules are docked, where no progress is shown."""
+    if isinstance(event, BackendNote):
+        _print_note(Console(stderr=True), event)
+
+
+def _print_note(console: Console, note: BackendNote) -> None:
+    console.print(note.text, soft_wrap=True, markup=False, highlight=False)
 
 
 class ProgressBar:
@@ -80,6 +91,8 @@ class ProgressBar:
                 "molecules are docked again",
                 soft_wrap=True,
             )
+        elif isinstance(event, BackendNote):
+            _print_note(self._progress.console, event)
         elif isinstance(event, CampaignFinished):
             self.close()
 

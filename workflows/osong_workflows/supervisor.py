@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from multiprocessing import Pipe
-from typing import IO, TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 import psutil
 
@@ -28,10 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from multiprocessing.connection import Connection
 
-    from osong.library import Record
     from osong_workflows.events import Publisher
 
-__all__ = ["StartGate", "Supervisor", "Supervisors"]
+__all__ = ["Item", "StartGate", "Supervisor", "Supervisors"]
 
 Done = TypeVar("Done")
 """What the docker of a job makes of a record that does not fail."""
@@ -56,6 +55,18 @@ _ONE_THREAD: Final = dict.fromkeys(
     "1",
 )
 _STOP_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGHUP, signal.SIGINT})
+
+
+class Item(Protocol):
+    """What a process is asked to work at: a record, or molecules for a device."""
+
+    @property
+    def index(self) -> int:
+        """Number of the molecule, of the first of several."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
 
 
 class _Died(Exception):  # noqa: N818 (it is no error, it is an answer)
@@ -104,6 +115,8 @@ class Supervisor(Generic[Done]):
         Shared by all supervisors of a run.
     memory_limit
         Bytes of resident memory that the process may hold; 0 for no limit.
+    attempts
+        How often an item may end its process, where that can be chance, before it is to blame.
     """
 
     def __init__(
@@ -113,7 +126,9 @@ class Supervisor(Generic[Done]):
         stop: threading.Event,
         gate: StartGate,
         memory_limit: int = 0,
+        attempts: int = _ATTEMPTS,
     ) -> None:
+        self._attempts = attempts
         self._gate = gate
         self._job = job
         self._publisher = publisher
@@ -125,7 +140,7 @@ class Supervisor(Generic[Done]):
         self._messages: IO[bytes] | None = None
         self._deaths_in_a_row = 0
 
-    def dock(self, record: Record) -> Done | FailedMolecule:
+    def dock(self, record: Item) -> Done | FailedMolecule:
         """Return what became of a record, whatever its docking does to the process.
 
         Raises
@@ -133,14 +148,14 @@ class Supervisor(Generic[Done]):
         OsongError
             Not the molecule but something all of them need is at fault.
         """
-        for attempt in range(1, _ATTEMPTS + 1):
+        for attempt in range(1, self._attempts + 1):
             try:
                 outcome = self._ask(record)
             except _Died as death:
                 self.close()
                 outcome = death.outcome
                 self._publisher(WorkerRestarted(record.index, record.name, death.outcome.reason))
-                if death.may_be_chance and attempt < _ATTEMPTS:
+                if death.may_be_chance and attempt < self._attempts:
                     continue
                 self._count_death(death)
             else:
@@ -181,7 +196,7 @@ class Supervisor(Generic[Done]):
                 f"{self._job.go_on}"
             )
 
-    def _ask(self, record: Record) -> Done | FailedMolecule:
+    def _ask(self, record: Item) -> Done | FailedMolecule:
         """Send a record and wait for its outcome."""
         self.start()
         if self._messages is not None:
@@ -315,9 +330,13 @@ class Supervisors(Generic[Done]):
         self._lock = threading.Lock()
         self._of_thread: dict[int, Supervisor[Done]] = {}
 
-    def dock(self, record: Record) -> Done | FailedMolecule:
+    def dock(self, record: Item) -> Done | FailedMolecule:
         """Return what became of a record, by the calling thread's own docking process."""
         return self._mine().dock(record)
+
+    def rest(self) -> None:
+        """End the calling thread's docking process until it is needed again."""
+        self._mine().close()
 
     def stop(self) -> None:
         """Make records that are under way end soon, without an outcome."""

@@ -64,6 +64,8 @@ class TaskResult:
         Parts that were set aside while packing: (part, where it is now, why).
     redo
         Chunks whose parts were missing or damaged while packing.
+    notes
+        Lines on where molecules are docked, and why there; each is told once.
     """
 
     host: str = ""
@@ -73,6 +75,7 @@ class TaskResult:
     restarts: tuple[Restart, ...] = ()
     damaged: tuple[tuple[str, str, str], ...] = ()
     redo: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def n_failed(self) -> int:
@@ -99,6 +102,8 @@ class WorkOrder:
     scratch
         A folder on a local disk to write parts in before they go to the campaign folder in one
         piece; "" for none.
+    backend
+        Where to dock: "cpu", "cuda", or "auto" for what each node has.
     """
 
     folder: str
@@ -106,3 +111,4 @@ class WorkOrder:
     pilot: str
     memory_limit: int | None = 0
     scratch: str = ""
+    backend: str = "cpu"

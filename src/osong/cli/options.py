@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from osong.receptor import Target
 
 __all__ = [
+    "Backend",
     "Effort",
     "LibraryChoice",
     "LigandChoice",
@@ -42,6 +43,7 @@ WorkersOption = Annotated[
     ),
 ]
 
+Backend = Literal["auto", "cpu", "cuda"]
 Effort = Literal["fast", "balanced", "thorough"]
 ScreenEffort = Literal["score", "fast", "balanced", "thorough"]
 Hydrogens = Literal["auto", "keep", "replace"]

@@ -8,9 +8,10 @@ import typer
 
 from osong.cli.campaign import print_results, stopped_hint, write_outputs
 from osong.cli.expand import expand_options
-from osong.cli.options import WorkersOption
+from osong.cli.options import Backend, WorkersOption
 from osong.cli.pilot_options import PilotChoice
 from osong.cli.terminal import console
+from osong.errors import InputError
 
 if TYPE_CHECKING:
     from osong.campaigns import Campaign
@@ -34,6 +35,13 @@ def resume(
         ),
     ] = "local",
     workers: WorkersOption = None,
+    backend: Annotated[
+        Backend | None,
+        typer.Option(
+            help="cuda: NVIDIA devices; auto: these where they can be used. By default what the "
+            "campaign file says."
+        ),
+    ] = None,
     hits: Annotated[int, typer.Option(min=1, metavar="N", help="Hits to show at the end.")] = 20,
     verify: Annotated[
         bool, typer.Option("--verify", help="Check every byte of what is finished first.")
@@ -60,6 +68,8 @@ def resume(
     flows = workflows()
     with flows.one_rank_speaks() if runner == "mpi" else contextlib.nullcontext():
         pilot.check(runner)
+        if backend is not None and runner == "slurm":
+            raise InputError("--backend: jobs go by the campaign file, [run] backend")
         folders = _folders(path, runner)
     if runner == "slurm":
         for folder in folders:
@@ -70,7 +80,12 @@ def resume(
         options: dict[str, Any] = {"progress": False} if quiet else {}
         with stopped_hint(folder):
             campaign.resume(
-                runner=runner, workers=workers, verify=verify, **pilot.options(), **options
+                runner=runner,
+                workers=workers,
+                backend=backend,
+                verify=verify,
+                **pilot.options(),
+                **options,
             )
         _tell(campaign, hits, quiet=quiet)
 

@@ -9,6 +9,7 @@ from osong.cli.campaign import print_results, stopped_hint
 from osong.cli.expand import expand_options
 from osong.cli.inputs import library_path
 from osong.cli.options import (
+    Backend,
     LibraryChoice,
     LigandChoice,
     Runner,
@@ -47,6 +48,9 @@ def screen(
     runner: Annotated[
         Runner, typer.Option(help="local: several processes; serial: this one.")
     ] = "local",
+    backend: Annotated[
+        Backend, typer.Option(help="cuda: NVIDIA devices; auto: these where they can be used.")
+    ] = "auto",
     timeout: Annotated[
         float, typer.Option(metavar="S", help="Seconds after which a molecule is given up.")
     ] = 600.0,
@@ -80,6 +84,7 @@ def screen(
             seed=search.seed,
             workers=workers,
             runner=runner,
+            backend=backend,
             ligand_options=ligand.options(),
             molecule_timeout_s=timeout,
             **reading.reading(),

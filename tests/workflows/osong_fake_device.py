@@ -1,0 +1,91 @@
+"""A device without CUDA for tests: what a batch does follows from the texts of its molecules.
+
+Runs inside device processes. Every batch appends a line with the device's number and the batch's
+size to the file that OSONG_FAKE_BATCHES names.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from osong_fake_docker import fake_molecule
+
+from osong.errors import ResourceError
+from osong_workflows.device_docking import Batch, DeviceSettings, ForCpu, Searched
+from osong_workflows.outcome import FailedMolecule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Search = Callable[[Batch], tuple[Searched, ...]]
+
+
+def build(target_path: str, settings: DeviceSettings) -> Search:
+    n_poses = settings.campaign.n_poses
+    room = int(os.environ.get("OSONG_FAKE_ROOM", "100000"))
+    pause = float(os.environ.get("OSONG_FAKE_SEARCH", "0"))
+
+    def search(batch: Batch) -> tuple[Searched, ...]:
+        texts = [variants[0].input_smiles for variants in batch.molecules]
+        _note(settings.device, len(texts))
+        time.sleep(pause)
+        if any(text.startswith("DEVCRASH") for text in texts):
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if any(text.startswith("DEVBUG") for text in texts):
+            raise RuntimeError("an illegal memory access was encountered")
+        if any(text.startswith("DEVHANG") for text in texts):
+            time.sleep(3600)
+        if len(texts) > room:
+            raise ResourceError(f"{len(texts)} molecules do not fit into the device's memory")
+        return tuple(_searched(text, n_poses) for text in texts)
+
+    return search
+
+
+def build_broken(target_path: str, settings: DeviceSettings) -> Search:
+    raise ResourceError("the device has no memory for the maps")
+
+
+def build_lost(target_path: str, settings: DeviceSettings) -> Search:
+    """A device that falls off the bus in its second batch, and does not come back."""
+    lost = Path(os.environ["OSONG_FAKE_BATCHES"] + f".lost{settings.device}")
+    if lost.exists():
+        raise ResourceError(f"device {settings.device} does not answer")
+    search = build(target_path, settings)
+    n_batches = 0
+
+    def search_and_lose(batch: Batch) -> tuple[Searched, ...]:
+        nonlocal n_batches
+        n_batches += 1
+        if n_batches > 1:
+            lost.touch()
+            os._exit(9)
+        return search(batch)
+
+    return search_and_lose
+
+
+def build_second_lost(target_path: str, settings: DeviceSettings) -> Search:
+    """Two devices, of which the second is lost."""
+    return (build_lost if settings.device == 1 else build)(target_path, settings)
+
+
+def _searched(text: str, n_poses: int) -> Searched:
+    if text.startswith("HUGE"):
+        return ForCpu("its search needs 900 GiB of device memory")
+    if text.startswith("NOPOSE"):
+        return FailedMolecule("dock", "no pose found inside the box")
+    return replace(fake_molecule(text, n_poses), backend="cuda")
+
+
+def _note(device: int, n_molecules: int) -> None:
+    path = os.environ.get("OSONG_FAKE_BATCHES")
+    if path:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(descriptor, f"{device} {n_molecules}\n".encode())
+        os.close(descriptor)

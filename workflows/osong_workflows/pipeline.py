@@ -1,0 +1,175 @@
+"""`DevicePipeline`: CPU processes prepare molecules while devices search others.
+
+Each calling thread fills one part. Its records go to processes that prepare them, from there to
+whichever device is free, and come back in order. So many are on their way that no device runs dry,
+and no more, so that memory is bounded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
+
+from osong.errors import LigandError
+from osong_workflows.child import Job
+from osong_workflows.device_docking import DEVICE_DOCKERS, DeviceSettings
+from osong_workflows.device_search import MAX_BATCH, Answer, DeviceSearch
+from osong_workflows.outcome import DockedMolecule, FailedMolecule, Outcome
+from osong_workflows.prepared import PREPARED, PreparedReader
+from osong_workflows.supervisor import Supervisors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from osong.backend import Device
+    from osong.library import Record
+    from osong.ligands import PreparedLigand
+    from osong_workflows.events import Publisher
+    from osong_workflows.settings import CampaignSettings
+
+__all__ = ["DevicePipeline"]
+
+_AHEAD: Final = 2 * MAX_BATCH
+"""Molecules on their way for each device: a batch that is searched and the next one. One is some
+tens of kilobytes."""
+_FEWEST_AHEAD: Final = 8
+"""On their way for each thread, however many threads there are."""
+_BATCH_S: Final = 600.0
+"""A batch that takes longer is given up; a good one is some seconds."""
+
+
+class DevicePipeline:
+    """Docks records with devices.
+
+    Parameters
+    ----------
+    job
+        How a process docks records without a device.
+    settings
+        The campaign's.
+    devices
+        Which ones.
+    cpu
+        Docks what devices cannot.
+    publisher
+        Who hears of restarts.
+    n_threads
+        Threads that call, and processes that prepare.
+    memory_limit
+        Bytes that a preparing process may hold; 0 for no limit.
+    say
+        Hears, in a line, when a device is given up.
+    is_required
+        A device that cannot start is an error of the run, not a reason to use the CPU.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        settings: CampaignSettings,
+        devices: Sequence[Device],
+        cpu: Supervisors[DockedMolecule],
+        publisher: Publisher,
+        *,
+        n_threads: int,
+        memory_limit: int,
+        say: Callable[[str], None],
+        is_required: bool,
+    ) -> None:
+        dockers = DEVICE_DOCKERS[settings.docker]
+        preparing = settings.model_copy(update={"docker": dockers.preparer})
+        self._library = settings.library
+        self._preparers: Supervisors[tuple[PreparedLigand, ...]] = Supervisors(
+            Job("", preparing, work="preparing", go_on=job.go_on), publisher, memory_limit
+        )
+        self._cpu = cpu
+        self._pool = ThreadPoolExecutor(n_threads, "osong-pipeline")
+        self._ahead = max(_FEWEST_AHEAD, math.ceil(_AHEAD * len(devices) / n_threads))
+        limit_s = max(_BATCH_S, settings.molecule_timeout_s)
+        searching = [
+            (device, DeviceSettings(settings, device.index, dockers.searcher, limit_s))
+            for device in devices
+        ]
+        self._devices = DeviceSearch(
+            [(device, Job(job.target, told, "device", job.go_on)) for device, told in searching],
+            publisher,
+            on_cpu=lambda record: self._pool.submit(self._dock_on_cpu, record),
+            say=say,
+            is_required=is_required,
+        )
+
+    def outcomes(self, records: Iterable[Record]) -> Iterator[tuple[Record, Outcome]]:
+        """Yield what became of each record, in the order of the records.
+
+        Raises
+        ------
+        OsongError
+            Something that all molecules need is at fault.
+        """
+        prepared = PreparedReader(self._library)
+        waiting: deque[tuple[Record, Future[Any]]] = deque()
+        try:
+            for record in records:
+                waiting.append((record, self._begin(record, prepared)))
+                if len(waiting) >= self._ahead:
+                    yield _next(waiting)
+            while waiting:
+                yield _next(waiting)
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+    def stop(self) -> None:
+        """Make records that are under way end soon, without an outcome."""
+        self._preparers.stop()
+        self._devices.stop()
+
+    def close(self) -> None:
+        """End all processes but those of the CPU's docking."""
+        self.stop()
+        self._cpu.stop()
+        self._devices.close()
+        self._pool.shutdown(cancel_futures=True)
+        self._preparers.close()
+
+    def _begin(self, record: Record, prepared: PreparedReader) -> Future[Any]:
+        """Send a record on its way."""
+        if record.format != PREPARED:
+            return self._pool.submit(self._prepare, record)
+        # In the order of the library, which is how it reads fast.
+        variants: Sequence[PreparedLigand] = ()
+        done: Future[Answer] = Future()
+        try:
+            variants = prepared.read(record)
+        except LigandError as error:
+            done.set_result(FailedMolecule(error.stage, str(error)))
+            return done
+        return self._devices.submit(record, variants) or self._pool.submit(
+            self._dock_on_cpu, record
+        )
+
+    def _prepare(self, record: Record) -> Answer:
+        """Prepare a record in this thread's process, and hand it to a device."""
+        if self._devices.is_gone:
+            return self._dock_on_cpu(record)
+        variants = self._preparers.dock(record)
+        if isinstance(variants, FailedMolecule):
+            return variants
+        return self._devices.submit(record, variants) or self._dock_on_cpu(record)
+
+    def _dock_on_cpu(self, record: Record) -> Outcome:
+        """Prepare and dock a record in this thread's docking process."""
+        if self._devices.is_gone:
+            self._preparers.rest()
+        return self._cpu.dock(record)
+
+
+def _next(waiting: deque[tuple[Record, Future[Any]]]) -> tuple[Record, Outcome]:
+    """Return what became of the first of the records that are on their way."""
+    record, future = waiting.popleft()
+    answer: Answer = future.result()
+    while isinstance(answer, Future):
+        answer = answer.result()
+    return record, answer
