@@ -1,7 +1,7 @@
 """Where docking runs: on CPUs or on NVIDIA devices, chosen with a reason.
 
 `choose_backend` answers; ``osong doctor`` shows what it went by. The driver is asked in a process
-of its own: on a broken node it may hang, and the process that asks holds a device from then on.
+of its own: on a broken node it may hang, or crash.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ A device process takes a `Batch` over its pipe and answers with one `Searched` f
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from osong.errors import LigandError
 from osong.ligands import LigandOptions
@@ -17,11 +17,11 @@ from osong_workflows.plain_poses import docked_molecule
 from osong_workflows.preparing import prepare_record, warm_up
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from osong.library import Record
     from osong.ligands import PreparedLigand
-    from osong.search import Pose
+    from osong.search.many import BatchSession, Found
     from osong_workflows.settings import CampaignSettings
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "Searcher",
     "build_campaign_preparer",
     "build_searcher",
+    "search_batch",
 ]
 
 
@@ -118,15 +119,6 @@ Searched: TypeAlias = Outcome | ForCpu
 Searcher: TypeAlias = "Callable[[Batch], tuple[Searched, ...]]"
 
 
-class _Session(Protocol):
-    """What is needed of ``osong.search.device_session.DeviceSession``."""
-
-    def dock_many(
-        self, molecules: Sequence[Sequence[PreparedLigand]]
-    ) -> Sequence[Sequence[Pose] | LigandError | Misfit]:
-        """Dock the variants of each molecule; say of each what became of it."""
-
-
 def build_campaign_preparer(
     target_path: str, settings: CampaignSettings
 ) -> Callable[[Record], tuple[PreparedLigand, ...]]:
@@ -147,7 +139,7 @@ def build_searcher(target_path: str, settings: DeviceSettings) -> Searcher:
     from osong.search.device_session import DeviceSession
 
     campaign = settings.campaign
-    session = DeviceSession(
+    session: BatchSession = DeviceSession(
         load_target(target_path, campaign),
         scoring=campaign.scoring,
         effort=campaign.effort,
@@ -159,7 +151,7 @@ def build_searcher(target_path: str, settings: DeviceSettings) -> Searcher:
     return lambda batch: search_batch(session, batch)
 
 
-def search_batch(session: _Session, batch: Batch) -> tuple[Searched, ...]:
+def search_batch(session: BatchSession, batch: Batch) -> tuple[Searched, ...]:
     """Return what became of each molecule of a batch."""
     found = session.dock_many(batch.molecules)
     return tuple(
@@ -167,9 +159,7 @@ def search_batch(session: _Session, batch: Batch) -> tuple[Searched, ...]:
     )
 
 
-def _searched(
-    poses: Sequence[Pose] | LigandError | Misfit, variants: tuple[PreparedLigand, ...]
-) -> Searched:
+def _searched(poses: Found | Misfit, variants: tuple[PreparedLigand, ...]) -> Searched:
     if isinstance(poses, Misfit):
         return ForCpu(poses.reason)
     if isinstance(poses, LigandError):

@@ -8,15 +8,23 @@ import typer
 
 from osong.cli.expand import expand_options
 from osong.cli.inputs import prepare_record
-from osong.cli.options import Effort, LibraryChoice, LigandChoice, SearchChoice, TargetChoice
+from osong.cli.options import (
+    Backend,
+    Effort,
+    LibraryChoice,
+    LigandChoice,
+    SearchChoice,
+    TargetChoice,
+)
 from osong.cli.pose_files import check_output, write_poses
 from osong.cli.terminal import console, error_console, make_table, number, one_line, plural
 from osong.errors import InputError, LigandError
 
 if TYPE_CHECKING:
     from osong.library import Record
-    from osong.ligands import PreparedLigand
+    from osong.ligands import LigandOptions, PreparedLigand
     from osong.search import Pose
+    from osong.search.many import Molecule
 
 __all__ = ["dock"]
 
@@ -41,6 +49,10 @@ def dock(
     threads: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Cores; all that there are by default.")
     ] = None,
+    backend: Annotated[
+        Backend,
+        typer.Option(help="cuda: an NVIDIA device, which pays for hundreds of ligands."),
+    ] = "cpu",
     *,
     reading: LibraryChoice,
     target: TargetChoice,
@@ -55,14 +67,20 @@ def dock(
 
     `osong dock start.sdf -r receptor.pdbqt --center 15 53 16 --size 22 22 22`
     """
+    from osong.backend import choose_backend
     from osong.machine import usable_cores
-    from osong.search import DockingSession
+    from osong.search.many import dock_many
 
     check_output(output, overwrite)
     options = ligand.options()
+    chosen = choose_backend(backend)
+    if backend != "cpu":
+        typer.echo(f"osong: {chosen}", err=True)
     records = list(_records(ligands, reading))
-    session = DockingSession(
+    found = dock_many(
         target.load(),
+        (_prepared(record, options) for record in _with_progress(records)),
+        chosen,
         scoring=search.scoring,
         effort=effort,
         n_poses=search.n_poses,
@@ -71,12 +89,10 @@ def dock(
     )
     docked: list[list[Pose]] = []
     n_failed = 0
-    for record in _with_progress(records):
-        try:
-            poses = session.dock(prepare_record(record, options))
-        except LigandError as error:
+    for poses in found:
+        if isinstance(poses, LigandError):
             n_failed += 1
-            typer.echo(f"osong: not docked: {one_line(error)}", err=True)
+            typer.echo(f"osong: not docked: {one_line(poses)}", err=True)
         else:
             docked.append(poses)
     if docked:
@@ -85,6 +101,13 @@ def dock(
     if n_failed:
         typer.echo(f"osong: {n_failed} of {plural(len(records), 'ligand')} not docked", err=True)
         raise typer.Exit(1)
+
+
+def _prepared(record: "Record", options: "LigandOptions") -> "Molecule":
+    try:
+        return prepare_record(record, options)
+    except LigandError as error:
+        return error
 
 
 def _records(ligands: list[str], reading: LibraryChoice) -> "Iterator[Record]":

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from rdkit import Chem
 
+from osong.backend import choose_backend
+from osong.errors import LigandError
 from osong.ligands.options import LigandOptions
 from osong.ligands.prepare import prepare_ligand
 from osong.receptor.target import Target
+from osong.search.many import dock_many
 from osong.search.pose import Pose
-from osong.search.session import DockingSession
 
 __all__ = ["dock"]
 
@@ -22,6 +24,7 @@ def dock(
     seed: int = 0,
     threads: int = 1,
     options: LigandOptions | None = None,
+    backend: str = "cpu",
 ) -> list[Pose]:
     """Dock one molecule; return distinct poses, best first.
 
@@ -44,6 +47,9 @@ def dock(
         Threads to use; the result does not depend on it.
     options
         How the molecule is prepared.
+    backend
+        ``"cpu"``, ``"cuda"`` (an NVIDIA device), or ``"auto"``. A device pays for many molecules
+        (``osong.screen``); for one it takes longer to start than the CPU to dock.
 
     Raises
     ------
@@ -51,7 +57,16 @@ def dock(
         If the molecule cannot be prepared or no pose fits into the box.
     """
     ligands = prepare_ligand(mol_or_smiles, options=options or LigandOptions())
-    session = DockingSession(
-        target, scoring=scoring, effort=effort, n_poses=n_poses, seed=seed, threads=threads
+    (found,) = dock_many(
+        target,
+        [ligands],
+        choose_backend(backend),
+        threads=threads,
+        scoring=scoring,
+        effort=effort,
+        n_poses=n_poses,
+        seed=seed,
     )
-    return session.dock(ligands)
+    if isinstance(found, LigandError):
+        raise found
+    return found
