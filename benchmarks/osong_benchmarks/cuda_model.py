@@ -198,11 +198,14 @@ def device_named(name: str) -> Device | None:
 
 def search_rules(shape: Shape) -> Rules:
     """Return what the source of the search does not tell about how often it runs."""
+    from osong_kernels.cuda.layout import chain_words
+
     n_ticks = 5 * (5 + shape.n_segments) + 2 * shape.n_atoms  # as osong.search.effort, `fast`
     largest_segment = 0.4 * shape.n_atoms
     return Rules(
         unit="N_TICKS",
         turns=n_ticks,
+        names={"carried_words": lambda n_segments: chain_words(n_segments) - (6 + n_segments)},
         frequencies=_FREQUENCIES,
         trips={
             ("pull_back", _ATOMS_OF_SEGMENT): largest_segment,

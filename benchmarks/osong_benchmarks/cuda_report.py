@@ -233,7 +233,7 @@ def write_registers(reports: Sequence[KernelReport], file: Path = REGISTER_FILE)
     for architecture in ARCHITECTURES:
         lines += ["", f"[{architecture}]"]
         lines += sorted(
-            f"{report.name} = {report.usage.registers}"
+            f'"{report.name}" = {report.usage.registers}'
             for report in reports
             if report.architecture == architecture
         )

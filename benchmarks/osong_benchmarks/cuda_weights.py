@@ -92,10 +92,13 @@ class Rules:
         A word of what a loop runs over: one turn of it is the unit, such as one evaluation.
     turns
         Turns of that loop in one launch; what stands outside of it counts so much less.
+    names
+        What other names in the ranges stand for.
     """
 
     unit: str
     turns: float
+    names: Mapping[str, Any] = field(default_factory=dict)
     frequencies: Mapping[str, float] = field(default_factory=dict)
     trips: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
@@ -262,7 +265,7 @@ def _trips(
     told = rules.trips.get((function, loop.iterator))
     if told is not None:
         return told
-    names = shape.names
+    names = {**rules.names, **shape.names}
     longest = 0
     for k in range(max(shape.n_atoms, shape.n_segments + 5)) if around else (0,):
         try:

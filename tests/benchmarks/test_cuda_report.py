@@ -138,8 +138,10 @@ def test_registers_may_vary_by_what_changes_nothing() -> None:
 def test_registers_are_kept(tmp_path: Path) -> None:
     file = tmp_path / "registers.toml"
     assert read_registers(file) == {}
-    write_registers([GOOD, replace(GOOD, architecture="sm_80", usage=Usage(32, 0, 0, 0))], file)
-    assert read_registers(file) == {"sm_80": {"k": 32}, "sm_90": {"k": 40}, "sm_100": {}}
+    other = replace(GOOD, name="k, with pairs", architecture="sm_80", usage=Usage(32, 0, 0, 0))
+    write_registers([GOOD, other], file)
+    kept = {"sm_80": {"k, with pairs": 32}, "sm_90": {"k": 40}, "sm_100": {}}
+    assert read_registers(file) == kept
 
 
 @pytest.mark.parametrize(
