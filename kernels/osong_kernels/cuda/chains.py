@@ -8,7 +8,7 @@ import numpy as np
 from numba import cuda, types
 
 from osong_kernels.arguments import PairTable
-from osong_kernels.cuda.compile import device, kernel
+from osong_kernels.cuda.compile import Offline, device, kernel
 from osong_kernels.cuda.elementary import exponential
 from osong_kernels.cuda.energy import (
     add_field,
@@ -30,6 +30,7 @@ from osong_kernels.cuda.layout import (
     TEMPERATURE,
     chain_words,
     pool_words,
+    warp_words,
 )
 from osong_kernels.cuda.minimise import (
     BASE_ENERGY,
@@ -44,6 +45,7 @@ from osong_kernels.cuda.minimise import (
 from osong_kernels.cuda.moves import ACCEPT, draw, mutate, random_gene, random_place
 from osong_kernels.cuda.place import ligand_of, place_of
 from osong_kernels.cuda.pool import EMPTY, remember
+from osong_kernels.cuda.signatures import FIELD, FLOATS, INTEGERS, LIGANDS, TABLE, WEIGHTS
 from osong_kernels.cuda.warp import (
     LANES,
     at,
@@ -60,6 +62,7 @@ from osong_kernels.cuda.warp import (
 
 __all__ = [
     "CONFORMER_OF_CURRENT",
+    "OFFLINE",
     "carried_words",
     "run_chains_by_formula",
     "run_chains_by_table",
@@ -279,3 +282,21 @@ def _carry(
 
 run_chains_by_table = _make_run_chains(pair_energy_by_table, True)
 run_chains_by_formula = _make_run_chains(pair_energy_by_formula, False)
+
+_WARPS: Final = 4
+_SHARED: Final = 4 * _WARPS * warp_words(30, 7)
+OFFLINE: Final = (
+    Offline(
+        "start_chains", start_chains_of, (LIGANDS, types.int32, *(FLOATS,) * 4), 128,
+    ),
+    Offline(
+        "run_chains", run_chains_by_table,
+        (LIGANDS, INTEGERS, types.int32, FIELD, TABLE, FLOATS, FLOATS, types.int32),
+        32 * _WARPS, _SHARED, n_wide_loads=2,
+    ),
+    Offline(
+        "run_chains, exact pairs", run_chains_by_formula,
+        (LIGANDS, INTEGERS, types.int32, FIELD, WEIGHTS, FLOATS, FLOATS, types.int32),
+        32 * _WARPS, _SHARED, n_wide_loads=2,
+    ),
+)  # fmt: skip

@@ -36,4 +36,5 @@ def bundle_to_device(bundle: B, stream: Any = 0) -> B:
 
 def single_precision(bundle: B) -> B:
     """Return a named tuple with its plain numbers in single precision."""
-    return type(bundle)(*(x if isinstance(x, np.ndarray) else np.float32(x) for x in bundle))
+    values: list[Any] = [x if isinstance(x, np.ndarray) else np.float32(x) for x in bundle]
+    return type(bundle)(*values)

@@ -9,12 +9,14 @@ import numpy as np
 
 from osong_kernels.cuda.compile import IS_SIMULATED, device
 
-if IS_SIMULATED:
-    _fast_sine, _fast_cosine, _fast_exponential = math.sin, math.cos, math.exp
-else:
-    from numba.cuda.libdevice import fast_cosf as _fast_cosine
-    from numba.cuda.libdevice import fast_expf as _fast_exponential
-    from numba.cuda.libdevice import fast_sinf as _fast_sine
+_fast_sine: Any = math.sin
+_fast_cosine: Any = math.cos
+_fast_exponential: Any = math.exp
+if not IS_SIMULATED:
+    from numba.cuda import libdevice
+
+    _fast_sine, _fast_cosine = libdevice.fast_sinf, libdevice.fast_cosf
+    _fast_exponential = libdevice.fast_expf
 
 __all__ = [
     "absolute",

@@ -13,11 +13,12 @@ import numpy as np
 from numba import cuda, types
 
 from osong_kernels.cuda.chains import CONFORMER_OF_CURRENT, carried_words
-from osong_kernels.cuda.compile import device, kernel
+from osong_kernels.cuda.compile import Offline, device, kernel
 from osong_kernels.cuda.layout import N_SCALARS, POOL_SIZE, chain_words, pool_words
 from osong_kernels.cuda.minimise import CURRENT_ENERGY
 from osong_kernels.cuda.place import ligand_of
 from osong_kernels.cuda.pool import EMPTY, pool_coords, pool_genes
+from osong_kernels.cuda.signatures import FLOATS, INTEGERS, LIGANDS
 from osong_kernels.cuda.warp import (
     LANES,
     at,
@@ -29,7 +30,13 @@ from osong_kernels.cuda.warp import (
     wide,
 )
 
-__all__ = ["GROUP", "exchange_chains", "gather_minima", "shared_bytes"]
+__all__ = [
+    "GROUP",
+    "OFFLINE",
+    "exchange_chains",
+    "gather_minima",
+    "shared_bytes",
+]
 
 GROUP: Final = 16
 """Chains of a group, as many as lanes on the CPU."""
@@ -243,3 +250,23 @@ def gather_minima(
         while k < n_genes:
             genotypes[at(first + p), at(k)] = pools[wide(pool_genes(pool, slot, n_genes) + k)]
             k = np.int32(k + LANES)
+
+
+OFFLINE: Final = (
+    Offline(
+        "exchange_chains", exchange_chains,
+        (
+            LIGANDS, INTEGERS, *(types.int32,) * 3, *(types.float32,) * 2, types.int32, INTEGERS,
+            FLOATS, INTEGERS, FLOATS, FLOATS,
+        ),
+        32, shared_bytes(),
+    ),
+    Offline(
+        "gather_minima", gather_minima,
+        (
+            LIGANDS, types.int32, types.float32, INTEGERS, FLOATS, INTEGERS, FLOATS, INTEGERS,
+            types.float32[:, ::1],
+        ),
+        32, shared_bytes(),
+    ),
+)  # fmt: skip

@@ -8,7 +8,7 @@ import numpy as np
 from numba import cuda, types
 
 from osong_kernels.arguments import PairTable
-from osong_kernels.cuda.compile import kernel
+from osong_kernels.cuda.compile import Offline, kernel
 from osong_kernels.cuda.device_memory import (
     bundle_to_device,
     empty,
@@ -27,9 +27,10 @@ from osong_kernels.cuda.kinematics import place_atoms, place_frames, pull_back
 from osong_kernels.cuda.layout import LigandInput, pack_ligands, warp_words
 from osong_kernels.cuda.place import ligand_of, place_of
 from osong_kernels.cuda.search import NO_RULES, device_field
+from osong_kernels.cuda.signatures import FIELD, INTEGERS, LIGANDS, TABLE, WEIGHTS
 from osong_kernels.cuda.warp import LANES, at, block_index, lane_index, warp_sum, warp_sync
 
-__all__ = ["pose_energy", "poses_by_formula", "poses_by_table"]
+__all__ = ["OFFLINE", "pose_energy", "poses_by_formula", "poses_by_table"]
 
 _NO_KEY: Final = np.zeros(2, np.uint64)
 
@@ -59,8 +60,8 @@ def _make_pose_energy(pair_energy: Any) -> Any:
         place_atoms(arrays, ligand, conformer, shared, place)
         i = np.int32(lane)
         while i < ligand.n_atoms:
-            for k in range(3):
-                coords[pose, i, k] = shared[at(place.coords + 3 * i + k)]
+            for axis in range(3):
+                coords[pose, i, axis] = shared[at(place.coords + 3 * i + axis)]
             i = np.int32(i + LANES)
         own = sum_pairs(arrays, ligand, pair_energy, weights, limit, shared, bits, place)
         in_pairs = warp_sum(own, shared)
@@ -98,3 +99,19 @@ def pose_energy(
     )  # fmt: skip
     for target, array in zip((energy, gradient, coords), found, strict=True):
         target[:] = to_host(array)
+
+
+_ROWS: Final = types.float32[:, ::1]
+OFFLINE: Final = tuple(
+    Offline(
+        name, compiled,
+        (
+            LIGANDS, FIELD, weights, types.float32, _ROWS, INTEGERS, _ROWS, _ROWS,
+            types.float32[:, :, ::1],
+        ),
+        32, 4 * warp_words(30, 7), n_wide_loads=2,
+    )
+    for name, compiled, weights in (
+        ("pose_energy", poses_by_formula, WEIGHTS), ("pose_energy, table", poses_by_table, TABLE),
+    )
+)  # fmt: skip

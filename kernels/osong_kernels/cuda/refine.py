@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numba import cuda, types
 
-from osong_kernels.cuda.compile import device, kernel
+from osong_kernels.cuda.compile import Offline, device, kernel
 from osong_kernels.cuda.device_memory import (
     bundle_to_device,
     single_precision,
@@ -20,9 +20,10 @@ from osong_kernels.cuda.layout import N_RULES, LigandInput, pack_ligands, warp_w
 from osong_kernels.cuda.minimise import advance, begin, fill_trial
 from osong_kernels.cuda.place import ligand_of, place_of
 from osong_kernels.cuda.receptor import has_left, list_atoms, pack_receptor, sum_receptor
+from osong_kernels.cuda.signatures import FLOATS, INTEGERS, LIGANDS, RECEPTOR, WEIGHTS
 from osong_kernels.cuda.warp import LANES, at, block_index, lane_index, warp_sum, warp_sync
 
-__all__ = ["list_words", "refine_poses", "refine_poses_of", "refine_words"]
+__all__ = ["OFFLINE", "list_words", "refine_poses", "refine_poses_of", "refine_words"]
 
 _NOTHING_YET: Final = np.float32(1e30)
 _ZERO: Final = np.float32(0.0)
@@ -121,3 +122,15 @@ def refine_poses(
         to_device(np.zeros(n_poses * n_listed, np.int32)),
     )  # fmt: skip
     genotypes[:] = to_host(held)
+
+
+OFFLINE: Final = (
+    Offline(
+        "refine_poses", refine_poses_of,
+        (
+            LIGANDS, FLOATS, INTEGERS, RECEPTOR, WEIGHTS, *(types.int32,) * 3, INTEGERS,
+            types.float32[:, ::1], INTEGERS,
+        ),
+        32, 4 * refine_words(30, 7), n_wide_loads=2,
+    ),
+)  # fmt: skip

@@ -35,9 +35,10 @@ NO_RULES = SearchRules(1.0, 1.0, 1, 1.0, 1, 1.0, 1.0, 1.0, 1.0)
 def device_field(field: Any) -> DeviceField:
     """Return a ``Field`` as the device reads it, in its memory."""
     nx, ny, nz = (int(n) for n in field.shape)
+    x, y, z = (np.float32(place) for place in field.origin)
     return DeviceField(
         to_device(pack_field(field.maps, (nx, ny, nz))), np.int32(nx), np.int32(ny), np.int32(nz),
-        *(np.float32(x) for x in field.origin), np.float32(field.spacing), np.float32(field.wall),
+        x, y, z, np.float32(field.spacing), np.float32(field.wall),
     )  # fmt: skip
 
 

@@ -20,11 +20,25 @@ from osong_kernels.cpu.lanes import N_LANES
 from osong_kernels.cpu.minimise import CURRENT_ENERGY, N_SCALARS
 from osong_kernels.cpu.search import run_chains, start_chains
 
-__all__ = ["Minimum", "find_minima", "new_state", "search_key", "search_rules"]
+__all__ = [
+    "BETTER_KCAL",
+    "POOL_RMSD",
+    "POOL_SIZE",
+    "Minimum",
+    "box_corners",
+    "find_minima",
+    "n_elite",
+    "new_state",
+    "search_key",
+    "search_rules",
+]
 
-_POOL_SIZE: Final = 8
-_POOL_RMSD: Final = 1.0
-_BETTER_KCAL: Final = 0.02
+POOL_SIZE: Final = 8
+"""Distinct minima that a chain remembers."""
+POOL_RMSD: Final = 1.0
+"""Minima closer than this, angstrom, are one."""
+BETTER_KCAL: Final = 0.02
+"""A round that finds nothing better by this counts as one in vain."""
 _ELITE_PER_GROUP: Final = 4
 _FEWEST_ELITE: Final = 6
 _ROUNDS_TO_HALVE: Final = 2
@@ -67,7 +81,7 @@ def search_rules(ligand: KernelLigand, *, limit: float = 10.0) -> SearchRules:
         prune_gap=20.0,
         move=2.0,
         gyration=max(gyration, 0.5),
-        pool_rmsd=_POOL_RMSD,
+        pool_rmsd=POOL_RMSD,
     )
 
 
@@ -101,10 +115,10 @@ def new_state(ligand: KernelLigand) -> ChainState:
         conformer=integers(lanes),
         current_conformer=integers(lanes),
         step=integers(lanes),
-        pool_energy=floats(lanes, _POOL_SIZE),
-        pool_genotype=floats(lanes, _POOL_SIZE, genes),
-        pool_conformer=integers(lanes, _POOL_SIZE),
-        pool_coords=floats(lanes, _POOL_SIZE, n, 3),
+        pool_energy=floats(lanes, POOL_SIZE),
+        pool_genotype=floats(lanes, POOL_SIZE, genes),
+        pool_conformer=integers(lanes, POOL_SIZE),
+        pool_coords=floats(lanes, POOL_SIZE, n, 3),
     )
 
 
@@ -143,12 +157,17 @@ def find_minima(
     for done in range(effort.max_rounds):
         list(mapper(advance, groups))
         found = min(float(state.pool_energy[:, 0].min()) for state in states)
-        since = 0 if found < best - _BETTER_KCAL else since + 1
+        since = 0 if found < best - BETTER_KCAL else since + 1
         best = min(best, found)
         if since >= effort.patience:
             break
         _exchange(states, done)
     return _distinct(states, effort.n_refined)
+
+
+def n_elite(n_groups: int, done: int) -> int:
+    """Return how many distinct minima chains go on from, after so many rounds: ever fewer."""
+    return max(_FEWEST_ELITE, (_ELITE_PER_GROUP * n_groups) >> (done // _ROUNDS_TO_HALVE))
 
 
 def _exchange(states: Sequence[ChainState], done: int) -> None:
@@ -157,8 +176,7 @@ def _exchange(states: Sequence[ChainState], done: int) -> None:
     From many minima at first, from few later. Every fourth group takes no part, so that new regions
     keep being found.
     """
-    n_elite = max(_FEWEST_ELITE, (_ELITE_PER_GROUP * len(states)) >> (done // _ROUNDS_TO_HALVE))
-    elite = _distinct(states, n_elite)
+    elite = _distinct(states, n_elite(len(states), done))
     if not elite:
         return
     n_sent = N_LANES // 2
@@ -189,7 +207,7 @@ def _distinct(states: Sequence[ChainState], n_wanted: int) -> list[Minimum]:
     order = np.argsort(energy, kind="stable")
     order = order[np.isfinite(energy[order])]
     chosen = np.empty(n_wanted, np.int64)
-    n_chosen = pick_distinct(coords, order, _POOL_RMSD, chosen)
+    n_chosen = pick_distinct(coords, order, POOL_RMSD, chosen)
     return [
         Minimum(float(energy[k]), genotype[k].copy(), int(conformer[k]), coords[k].copy())
         for k in chosen[:n_chosen]

@@ -16,13 +16,14 @@ from osong.scoring.functions import ScoringFunction
 from osong.scoring.grid import WALL_KCAL_PER_ANGSTROM
 from osong.scoring.kernel_ligand import KernelLigand
 from osong.search.chains import Minimum, box_corners, new_state, search_rules
-from osong_kernels.arguments import ReceptorAtoms
+from osong_kernels.arguments import ReceptorAtoms, SearchRules
 from osong_kernels.cpu.refine import refine_poses
 from osong_kernels.physics.rotation import axis_matrix, matrix_from_quaternion
 
-__all__ = ["place_packed", "receptor_atoms", "refine"]
+__all__ = ["MAX_TICKS", "place_packed", "receptor_atoms", "refine", "refine_rules"]
 
-_MAX_TICKS: Final = 150
+MAX_TICKS: Final = 150
+"""Evaluations of a pose in its refinement, at most."""
 _REFINE_LIMIT_KCAL: Final = 1000.0
 
 
@@ -54,9 +55,7 @@ def refine(
     genotypes = np.array([m.genotype for m in minima], np.float32)
     conformers = np.array([m.conformer for m in minima], np.int32)
     low, high = box_corners(box)
-    rules = search_rules(ligand, limit=_REFINE_LIMIT_KCAL)._replace(
-        tolerance=1e-4, max_iterations=_MAX_TICKS
-    )
+    rules = refine_rules(ligand)
     refine_poses(
         ligand.topology,
         ligand.pairs,
@@ -67,12 +66,18 @@ def refine(
         low.astype(np.float32),
         high.astype(np.float32),
         np.float32(WALL_KCAL_PER_ANGSTROM),
-        _MAX_TICKS,
+        MAX_TICKS,
         conformers,
         genotypes,
         new_state(ligand),
     )
     return genotypes, conformers
+
+
+def refine_rules(ligand: KernelLigand) -> SearchRules:
+    """Return the rules of a pose's refinement."""
+    rules = search_rules(ligand, limit=_REFINE_LIMIT_KCAL)
+    return rules._replace(tolerance=1e-4, max_iterations=MAX_TICKS)
 
 
 def place_packed(

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from osong.errors import InputError, LigandError
 from osong.ligands.mixing import mix_conformers
@@ -22,6 +23,7 @@ from osong.search.effort import effort_named
 from osong.search.pose import Pose
 from osong.search.refine import place_packed, receptor_atoms, refine
 from osong.search.symmetry import symmetric_rmsd, symmetries
+from osong_kernels.arguments import ReceptorAtoms
 
 __all__ = ["OUTSIDE_ANGSTROM", "DockingSession"]
 
@@ -85,21 +87,45 @@ class DockingSession:
         LigandError
             If no pose was found inside the box.
         """
-        poses = [pose for ligand in ligands for pose in self._dock_one(ligand)]
-        poses.sort(key=lambda pose: (pose.energy, pose.ligand.variant))
+        return self.ranked([pose for ligand in ligands for pose in self._dock_one(ligand)])
+
+    def ranked(self, poses: list[Pose]) -> list[Pose]:
+        """Return the best poses of all variants of a molecule, best first.
+
+        Raises
+        ------
+        LigandError
+            If there is none.
+        """
         if not poses:
             raise LigandError(
                 "no pose found inside the box: is the box large enough for this molecule?",
                 stage="dock",
             )
-        return poses[: self.n_poses]
+        return sorted(poses, key=lambda pose: (pose.energy, pose.ligand.variant))[: self.n_poses]
 
-    def _dock_one(self, prepared: PreparedLigand) -> list[Pose]:
+    def arrays_of(self, prepared: PreparedLigand) -> tuple[PreparedLigand, KernelLigand]:
+        """Return a ligand with the geometries that are searched, and its arrays for kernels.
+
+        The maps of its types of atoms are there afterwards.
+        """
         packed = mix_conformers(prepared.packed, self.effort.n_conformers)
-        ligand = replace(prepared, packed=packed)
         self.maps.ensure(set(packed.atom_type[: packed.n_scored].tolist()), self.threads)
         arrays = KernelLigand.from_packed(packed, self.scoring, self.maps.map_of_type)
-        key = search_key(self.seed, packed.key)
+        return replace(prepared, packed=packed), arrays
+
+    def key_of(self, prepared: PreparedLigand) -> npt.NDArray[np.uint64]:
+        """Return the (2,) uint64 key of a ligand's random numbers."""
+        return search_key(self.seed, prepared.packed.key)
+
+    @property
+    def receptor(self) -> ReceptorAtoms:
+        """The receptor's scored atoms."""
+        return self._receptor
+
+    def _dock_one(self, prepared: PreparedLigand) -> list[Pose]:
+        ligand, arrays = self.arrays_of(prepared)
+        key = self.key_of(prepared)
         with ThreadPoolExecutor(self.threads) as pool:
             minima = find_minima(
                 arrays, self.maps.field(), self.target.box, self.scoring, self.effort, key,
@@ -110,6 +136,19 @@ class DockingSession:
         genotypes, conformers = refine(
             minima, arrays, self._receptor, self.target.box, self.scoring
         )
+        return self.poses_of(ligand, arrays, genotypes, conformers)
+
+    def poses_of(
+        self,
+        ligand: PreparedLigand,
+        arrays: KernelLigand,
+        genotypes: npt.NDArray[np.float32],
+        conformers: npt.NDArray[np.int32],
+    ) -> list[Pose]:
+        """Return the distinct poses inside the box among refined genotypes (n, 7 + T), best first.
+
+        ``conformers`` (n,) are their geometries.
+        """
         poses = [
             self._pose(ligand, arrays, genotype, int(conformer))
             for genotype, conformer in zip(genotypes, conformers, strict=True)

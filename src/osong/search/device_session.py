@@ -1,0 +1,274 @@
+"""`DeviceSession`: docks many ligands at a time on one NVIDIA device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from osong.errors import LigandError, MissingExtraError, ResourceError
+from osong.ligands.prepared import PreparedLigand
+from osong.receptor.target import Target
+from osong.scoring.grid import WALL_KCAL_PER_ANGSTROM
+from osong.scoring.kernel_ligand import KernelLigand
+from osong.search.chains import BETTER_KCAL, POOL_RMSD, box_corners, n_elite, search_rules
+from osong.search.memory import (
+    BatchPlan,
+    DeviceBatch,
+    LigandCost,
+    LigandShape,
+    Misfit,
+    SearchSize,
+    plan_batches,
+)
+from osong.search.pose import Pose
+from osong.search.refine import MAX_TICKS, refine_rules
+from osong.search.session import DockingSession
+
+try:
+    from osong_kernels.cuda import batch as device
+    from osong_kernels.cuda.compile import IS_SIMULATED
+    from osong_kernels.cuda.device_memory import bundle_to_device, single_precision, to_device
+    from osong_kernels.cuda.layout import LigandInput, chain_words, pool_words
+    from osong_kernels.cuda.receptor import pack_receptor
+    from osong_kernels.cuda.search import device_field
+except ImportError as error:
+    raise MissingExtraError("numba-cuda", extra="cuda", purpose="docking on GPUs") from error
+
+__all__ = ["DeviceSession", "Found"]
+
+_STREAMS: Final = 1 if IS_SIMULATED else 2
+"""Batches under way at once: while one is finished on the host, the device works at the next."""
+_GROUP: Final = 16
+_LAUNCH_BYTES: Final = 64 * 2**20
+"""For the kernels' code and what a driver allocates at their first launch."""
+_SIMULATED_BYTES: Final = 4 * 2**30
+
+Found = list[Pose] | LigandError | Misfit
+"""Poses of a molecule, or why there are none, or why the device does not take it."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One variant of one molecule."""
+
+    molecule: int
+    ligand: PreparedLigand
+    arrays: KernelLigand
+    source: PreparedLigand
+
+    @property
+    def shape(self) -> LigandShape:
+        """What decides about memory and work."""
+        topology = self.arrays.topology
+        n_conformers, n_atoms, _ = topology.local.shape
+        n_pairs = len(self.arrays.pairs.second)
+        return LigandShape(len(topology.parent) - 1, n_atoms, n_pairs, n_conformers)
+
+
+class DeviceSession:
+    """Docks many ligands at a time into one target, on one NVIDIA device.
+
+    The search is that of `DockingSession`: the same chains from the same places, by the same rules.
+    Sums are made in another order, so chains part after a while, and poses are not the same bytes
+    as on a CPU; on one make of device they are the same each time, whatever else is in a batch.
+
+    Parameters
+    ----------
+    target, scoring, effort, n_poses, seed
+        As for `DockingSession`.
+    device
+        Number of the device, among those that ``CUDA_VISIBLE_DEVICES`` shows.
+    memory_bytes
+        What the session may take of the device's memory; None for what is free.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        scoring: str = "vina",
+        effort: str = "balanced",
+        n_poses: int = 9,
+        seed: int = 0,
+        device: int = 0,
+        memory_bytes: int | None = None,
+    ) -> None:
+        self._host = DockingSession(
+            target, scoring=scoring, effort=effort, n_poses=n_poses, seed=seed
+        )
+        self._device = device
+        self._memory_bytes = memory_bytes
+        self._target: tuple[int, Any] | None = None
+        self._select()
+
+    def dock_many(self, molecules: Sequence[Sequence[PreparedLigand]]) -> list[Found]:
+        """Dock the variants of each molecule; return what became of each, in their order.
+
+        Raises
+        ------
+        ResourceError
+            The device fails, or has less memory than it said.
+        """
+        found: dict[int, Found] = {}
+        jobs: list[_Job] = []
+        for number, variants in enumerate(molecules):
+            try:
+                jobs += [self._job(number, variant) for variant in variants]
+            except LigandError as error:
+                found[number] = error
+        jobs = [job for job in jobs if job.molecule not in found]
+        with _device_errors(self._device):
+            plan = self._plan(jobs)
+            for misfit in plan.misfits:
+                found[jobs[misfit.ligand].molecule] = misfit
+            poses = self._search(jobs, plan)
+        for number in range(len(molecules)):
+            if number not in found:
+                of_molecule = [p for job, ps in poses if job.molecule == number for p in ps]
+                found[number] = self._ranked(of_molecule)
+        return [found[number] for number in range(len(molecules))]
+
+    def _ranked(self, poses: list[Pose]) -> Found:
+        try:
+            return self._host.ranked(poses)
+        except LigandError as error:
+            return error
+
+    def _job(self, molecule: int, source: PreparedLigand) -> _Job:
+        ligand, arrays = self._host.arrays_of(source)
+        return _Job(molecule, ligand, arrays, source)
+
+    def _plan(self, jobs: Sequence[_Job]) -> BatchPlan:
+        effort = self._host.effort
+        n_receptor = len(self._host.receptor.atom_type)
+
+        def cost(shape: LigandShape, size: SearchSize) -> LigandCost:
+            return ligand_cost(shape, size, n_receptor)
+
+        field = self._host.maps.field()
+        return plan_batches(
+            [job.shape for job in jobs],
+            free_bytes=self._free_bytes() // _STREAMS,
+            target_bytes=(4 * field.maps.nbytes + 64 * n_receptor + _LAUNCH_BYTES) // _STREAMS,
+            size=SearchSize(effort.n_groups * _GROUP, n_refined=effort.n_refined),
+            shared_limit=48 * 1024 - 4 * 512,
+            cost_of=cost,
+        )
+
+    def _search(self, jobs: Sequence[_Job], plan: BatchPlan) -> list[tuple[_Job, list[Pose]]]:
+        """Return the poses of every job that is in a batch."""
+        target = self._on_device()
+
+        def run(batch: DeviceBatch) -> list[tuple[_Job, list[Pose]]]:
+            self._select()
+            chosen = [jobs[k] for k in batch.ligands]
+            refined = device.search_batch(
+                [self._input(job) for job in chosen],
+                [refine_rules(job.arrays) for job in chosen],
+                target,
+                self._rules(),
+                _stream(),
+            )
+            return [
+                (job, self._host.poses_of(job.ligand, job.arrays, *minima))
+                for job, minima in zip(chosen, refined, strict=True)
+            ]
+
+        with ThreadPoolExecutor(_STREAMS) as pool:
+            return [pair for batch in pool.map(run, plan.batches) for pair in batch]
+
+    def _input(self, job: _Job) -> LigandInput:
+        arrays, effort = job.arrays, self._host.effort
+        n_torsions = len(arrays.topology.parent) - 1
+        return LigandInput(
+            arrays.topology, arrays.pairs, search_rules(arrays), self._host.key_of(job.source),
+            effort.ticks(n_torsions, len(arrays.order)), 0, arrays.atom_type,
+        )  # fmt: skip
+
+    def _rules(self) -> device.BatchRules:
+        effort = self._host.effort
+        return device.BatchRules(
+            n_chains=effort.n_groups * _GROUP,
+            max_rounds=effort.max_rounds,
+            patience=effort.patience,
+            n_refined=effort.n_refined,
+            refine_ticks=MAX_TICKS,
+            pool_rmsd=POOL_RMSD,
+            gain=BETTER_KCAL,
+            n_elite=lambda done: n_elite(effort.n_groups, done),
+        )
+
+    def _on_device(self) -> device.DeviceTarget:
+        """Return the target in the device's memory; sent anew when there are more maps."""
+        field = self._host.maps.field()
+        if self._target is None or self._target[0] != field.maps.nbytes:
+            scoring, box = self._host.scoring, self._host.target.box
+            low, high = box_corners(box)
+            receptor = pack_receptor(self._host.receptor, low, high, WALL_KCAL_PER_ANGSTROM)
+            table = scoring.pair_table(10.0)
+            self._target = (
+                field.maps.nbytes,
+                device.DeviceTarget(
+                    device_field(field), bundle_to_device(single_precision(table)),
+                    bundle_to_device(receptor), single_precision(scoring.weights),
+                    to_device(low.astype(np.float32)), to_device(high.astype(np.float32)),
+                ),
+            )  # fmt: skip
+        found: device.DeviceTarget = self._target[1]
+        return found
+
+    def _select(self) -> None:
+        """Have this thread use the session's device."""
+        if not IS_SIMULATED:
+            from numba import cuda
+
+            cuda.select_device(self._device)
+
+    def _free_bytes(self) -> int:
+        if self._memory_bytes is not None:
+            return self._memory_bytes
+        if IS_SIMULATED:
+            return _SIMULATED_BYTES
+        from numba import cuda
+
+        return int(cuda.current_context().get_memory_info().free)
+
+
+def ligand_cost(shape: LigandShape, size: SearchSize, n_receptor: int) -> LigandCost:
+    """Return what a ligand takes, as `osong_kernels.cuda` lays it out."""
+    n_segments = 1 + shape.n_torsions
+    words = size.n_chains * (chain_words(n_segments) + pool_words(shape.n_atoms, n_segments) + 1)
+    words += 3 * shape.n_conformers * (shape.n_atoms + 2 * n_segments)
+    words += 3 * shape.n_atoms + 4 * n_segments + 2 * shape.n_pairs + 64
+    n_bytes = device.device_bytes(4 * words, size.n_refined, n_receptor, 6 + n_segments)
+    return LigandCost(n_bytes, device.shared_need(shape.n_atoms, n_segments))
+
+
+def _stream() -> Any:
+    if IS_SIMULATED:
+        return 0
+    from numba import cuda
+
+    return cuda.stream()
+
+
+@contextmanager
+def _device_errors(number: int) -> Iterator[None]:
+    """Say in one line what a device did not do."""
+    if IS_SIMULATED:
+        yield
+        return
+    from numba.cuda.cudadrv.driver import CudaAPIError
+    from numba.cuda.cudadrv.error import CudaSupportError
+
+    try:
+        yield
+    except (CudaAPIError, CudaSupportError) as error:
+        raise ResourceError(
+            f"device {number}: {error}; osong doctor says what is wrong, --backend cpu does without"
+        ) from error
