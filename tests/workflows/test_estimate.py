@@ -217,6 +217,11 @@ SITE = {"name": "s", "cores_per_node": 4, "memory_per_node": "16G"}
             {"site": Site(**SITE | {"time_limit": "3", "warning_s": 60})},
             "7: search.effort: to start and to do one chunk takes about 2 min 37 s and a job",
         ),
+        (
+            '[run]\nbackend = "cuda"\n',
+            {"site": Site(**SITE)},
+            "7: run.backend: site s, 1 node: gives no GPUs; set gpus_per_node in the site's",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(
@@ -225,6 +230,13 @@ def test_what_does_not_fit_is_refused(
     (problem,) = plan(write(ONE + more), **options).problems
     assert problem.partition("gly.toml:")[2].startswith(message)
     assert "\n" not in problem
+
+
+@pytest.mark.parametrize("more", [{"gpus_per_node": 4}, {"extra": ("--gres=gpu:2",)}])
+def test_a_site_with_gpus_takes_a_campaign_for_them(write: Write, more: dict[str, object]) -> None:
+    path = write(ONE + '[run]\nbackend = "cuda"\n')
+    assert plan(path, site=Site(**SITE, **more)).problems == ()
+    assert plan(path).problems == (), "what this machine has is seen when it runs"
 
 
 def test_all_that_does_not_fit_is_said(

@@ -21,6 +21,7 @@ from osong_workflows import api, sending
 from osong_workflows import submit as submitting
 from osong_workflows.campaign_file import CampaignFile
 from osong_workflows.create import create_campaign
+from osong_workflows.file_tables import RunTable
 from osong_workflows.folder import CampaignFolder
 from osong_workflows.jobs import (
     Jobs,
@@ -33,6 +34,7 @@ from osong_workflows.jobs import (
     read_jobs,
     read_own_jobs,
 )
+from osong_workflows.outputs import Wishes, store_wishes
 from osong_workflows.plan import read_plan
 from osong_workflows.settings import make_settings
 from osong_workflows.sites import Site
@@ -269,6 +271,14 @@ def test_cancel_of_a_finished_campaign_advises_nothing(slurm, campaign, monkeypa
     result = CliRunner().invoke(app, ["cancel", str(campaign)])
     assert result.exit_code == 0, result.stderr
     assert "no job waits or runs; the campaign is finished" in result.stdout
+
+
+def test_a_campaign_for_devices_is_not_submitted_to_a_site_without(slurm, campaign):
+    store_wishes(CampaignFolder.at(campaign), Wishes(run=RunTable(backend="cuda")))
+    with pytest.raises(InputError, match=r"site 'plain' asks for no GPUs; set gpus_per_node"):
+        submit(campaign, Site(name="plain"))
+    assert not (slurm / "called").exists()
+    assert submit(campaign, Site(name="fat", gpus_per_node=4)) is not None
 
 
 def test_folder_of_another_version_is_refused(slurm, campaign):

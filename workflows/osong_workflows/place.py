@@ -35,6 +35,8 @@ class RunPlace:
         What a job has before it is told to end; None without a limit.
     is_site
         Whether a batch system gives the cores, each with its share of the memory.
+    has_devices
+        Whether there may be GPUs.
     notes
         What was assumed.
     """
@@ -45,6 +47,7 @@ class RunPlace:
     memory_per_node: int | None
     seconds: float | None = None
     is_site: bool = False
+    has_devices: bool = True
     notes: tuple[str, ...] = ()
 
     @property
@@ -99,6 +102,7 @@ def place_of_site(site: Site, nodes: int | None) -> RunPlace:
         memory_per_node=_memory(site.memory_per_node),
         seconds=slurm_seconds(site.time_limit) - site.warning,
         is_site=True,
+        has_devices=site.asks_for_devices,
         notes=tuple(notes),
     )
 

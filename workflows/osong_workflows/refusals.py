@@ -49,6 +49,7 @@ def refusals(
     """
     return [
         *_of_folders(file, settings),
+        *_of_devices(file, place),
         *_of_disk(file, estimate),
         *_of_memory(file, estimate, place),
         *_of_time(file, estimate, place),
@@ -69,6 +70,15 @@ def _of_folders(file: CampaignFile, settings: Sequence[CampaignSettings]) -> Ite
     if not os.access(existing, os.W_OK | os.X_OK, effective_ids=_IS_EFFECTIVE):
         yield file.place.problem(
             ("out",), f"{existing} may not be written to; give a folder of your own"
+        )
+
+
+def _of_devices(file: CampaignFile, place: RunPlace) -> Iterator[str]:
+    """Yield whether devices are asked for where there will be none."""
+    if file.tables.run.backend == "cuda" and not place.has_devices:
+        yield file.place.problem(
+            ("run", "backend"),
+            f"{place.name}: gives no GPUs; set gpus_per_node in the site's profile, or take auto",
         )
 
 

@@ -193,6 +193,11 @@ class Site(BaseModel):
             )
 
     @property
+    def asks_for_devices(self) -> bool:
+        """Whether a job gets GPUs, as far as the profile tells."""
+        return self.gpus_per_node > 0 or any("gpu" in option for option in self.extra)
+
+    @property
     def warning(self) -> int:
         """Seconds before the limit at which a pilot is told to come to an end."""
         return self.warning_s or min(600, slurm_seconds(self.time_limit) // 10)

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from osong.errors import CampaignError, OsongError
+from osong.errors import CampaignError, InputError, OsongError
 from osong_workflows.batch import make_finish, make_pilots
 from osong_workflows.campaign_file import read_campaign_file
 from osong_workflows.create import check_folder
@@ -26,6 +26,7 @@ from osong_workflows.jobs import (
     now,
     read_own_jobs,
 )
+from osong_workflows.outputs import read_wishes
 from osong_workflows.plan import read_plan
 from osong_workflows.sending import OvertakenError, send
 from osong_workflows.settings import read_settings
@@ -156,6 +157,7 @@ def render(folder: str | os.PathLike[str], site: Site, nodes: int | None = None)
         if _check(path).is_finished:
             return []
         _check_version(path, site)
+        _check_devices(path, site)
         read_own_jobs(path)
     pilots = make_pilots(path, site, nodes or site.nodes_per_pilot)
     return [pilots, make_finish(path, site, _ARRAY)]
@@ -190,6 +192,7 @@ def submit(
     if status.is_finished:
         return None
     _check_version(status.folder, site)
+    _check_devices(status.folder, site)
     return send(status, site, nodes or site.nodes_per_pilot)
 
 
@@ -302,6 +305,15 @@ def _check_version(folder: Path, site: Site) -> None:
         raise CampaignError(
             f"{folder}: was begun with Osong {begun} and this is {here}, whose energies may "
             f"differ; install osong=={begun}, or start another campaign"
+        )
+
+
+def _check_devices(folder: Path, site: Site) -> None:
+    """Check that jobs get the devices that the campaign file wants."""
+    if read_wishes(folder).run.backend == "cuda" and not site.asks_for_devices:
+        raise InputError(
+            f"{folder}: wants backend cuda and site '{site.name}' asks for no GPUs; set "
+            "gpus_per_node in its profile, or backend auto in the campaign file"
         )
 
 
