@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from campaign_helpers import (
     DOCKER,
@@ -20,10 +21,14 @@ from campaign_helpers import (
 )
 
 from osong.backend import Backend, Device
+from osong.cli.main import app
 from osong.errors import CampaignError, InputError, MissingExtraError, ResourceError
 from osong_workflows import pipeline, run
 from osong_workflows.device_docking import DEVICE_DOCKERS, DeviceDockers
 from osong_workflows.events import BackendNote, WorkerRestarted
+from osong_workflows.file_tables import RunTable
+from osong_workflows.folder import CampaignFolder
+from osong_workflows.outputs import Wishes, store_wishes
 from osong_workflows.part_names import part_backends
 from osong_workflows.run import Run
 from osong_workflows.tasks import DockChunk, WorkOrder
@@ -329,6 +334,34 @@ def test_no_more_molecules_are_on_their_way_than_devices_need(machine, tmp_path,
         outcomes.close()
     finally:
         work.close()
+
+
+def test_the_campaign_file_chooses_and_the_command_line_has_the_last_word(
+    machine, batches, tmp_path
+):
+    machine.has()
+    campaign = fake_screen(molecules(3), tmp_path / "run", backend="cpu")
+    store_wishes(CampaignFolder.at(campaign.folder), Wishes(run=RunTable(backend="cpu")))
+    for wish, backend in [(None, "cpu"), ("cuda", "cuda"), ("auto", "cuda")]:
+        for part in part_paths(campaign):
+            part.unlink()
+        reopen(campaign).resume(runner="serial", progress=False, backend=wish)
+        assert backends(campaign) == {backend: 3}
+
+
+def test_parts_of_before_are_of_the_cpu(tmp_path):
+    campaign = fake_screen(molecules(3), tmp_path / "run", chunk_size=3)
+    (part,) = part_paths(campaign)
+    with pq.ParquetFile(part) as file:
+        table, metadata = file.read(), file.metadata.metadata
+    kept = {key: value for key, value in metadata.items() if key != b"osong.backends"}
+    pq.write_table(table.replace_schema_metadata(kept), part)
+    assert part_backends(part) == {"cpu": 3}
+
+
+def test_slurm_goes_by_the_campaign_file():
+    with pytest.raises(InputError, match=r"jobs go by the campaign file, \[run\] backend"):
+        app(["resume", "run1", "--runner", "slurm", "--backend", "cuda"], standalone_mode=False)
 
 
 def test_scoring_of_poses_needs_no_device(monkeypatch: pytest.MonkeyPatch) -> None:

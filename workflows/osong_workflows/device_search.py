@@ -88,7 +88,9 @@ class DeviceSearch:
         self._is_required = is_required
         self._stop = threading.Event()
         self._gate = StartGate()
-        self._waiting: queue.SimpleQueue[_Request] = queue.SimpleQueue()
+        # No SimpleQueue: in Python 3.11 its get() with a timeout waits for ever when another thread
+        # was faster and the time is up (the rest of the time is negative, which means no limit).
+        self._waiting: queue.Queue[_Request] = queue.Queue()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._n_left = len(self._jobs)
