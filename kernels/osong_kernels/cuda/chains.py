@@ -20,6 +20,7 @@ from osong_kernels.cuda.energy import (
 from osong_kernels.cuda.kinematics import place_atoms, place_frames, pull_back
 from osong_kernels.cuda.layout import (
     FIRST_CHAIN,
+    HEAD,
     LIMIT,
     N_COLUMNS,
     N_RULES,
@@ -135,13 +136,12 @@ def _metropolis(arrays: Any, row: Any, named: Any, step: Any, base: Any, current
 
 
 @device
-def _next_start(
-    arrays: Any, row: Any, chain: Any, chains: Any, pools: Any, shared: Any, first: Any
-) -> None:
+def _next_start(arrays: Any, chains: Any, pools: Any, shared: Any, bits: Any, first: Any) -> None:
     """End a local optimisation, and begin the next from a mutation.
 
     ``first`` is where the warp's shared memory begins.
     """
+    row, chain = bits[at(first + HEAD)], bits[at(first + HEAD + 1)]
     ligand = ligand_of(arrays, row)
     place = place_of(first, ligand.n_atoms, ligand.n_segments)
     scalars = place.scalars
@@ -183,10 +183,10 @@ def _next_start(
 
 @device
 def _evaluate(
-    arrays: Any, row: Any, field: Any, pair_energy: Any, weights: Any, shared: Any, bits: Any,
-    first: Any,
-) -> Any:  # fmt: skip
+    arrays: Any, field: Any, pair_energy: Any, weights: Any, shared: Any, bits: Any, first: Any
+) -> Any:
     """Return the energy of the trial point; its gradient stands in shared memory afterwards."""
+    row = bits[at(first + HEAD)]
     ligand = ligand_of(arrays, row)
     place = place_of(first, ligand.n_atoms, ligand.n_segments)
     limit = arrays.rules[at(N_RULES * row + LIMIT)]
@@ -202,8 +202,9 @@ def _evaluate(
 
 
 @device
-def _advance(arrays: Any, row: Any, energy: Any, shared: Any, first: Any) -> Any:
+def _advance(arrays: Any, energy: Any, shared: Any, bits: Any, first: Any) -> Any:
     """Take the energy of the trial point, and write the next one; return whether it is over."""
+    row = bits[at(first + HEAD)]
     ligand = ligand_of(arrays, row)
     place = place_of(first, ligand.n_atoms, ligand.n_segments)
     n_dof = np.int32(ligand.n_segments + 5)
@@ -252,11 +253,16 @@ def _make_run_chains(pair_energy: Any, is_table: bool) -> Any:
         chain = np.int32((block_index() - turn * n_blocks) * n_warps + warp_index())
         first = np.int32(warp_index() * words)
         if chain < n_chains:
+            # Read again by each part of a tick: what follows from them would else be kept in
+            # registers from one part to the next, twice as many as any part needs.
+            if lane_index() == 0:
+                bits[at(first + HEAD)], bits[at(first + HEAD + 1)] = row, chain
             _carry(arrays, row, chain, chains, shared, first, True)
             for _ in range(arrays.table[at(N_COLUMNS * row + N_TICKS)]):
-                energy = _evaluate(arrays, row, field, pair_energy, table, shared, bits, first)
-                if _advance(arrays, row, energy, shared, first):
-                    _next_start(arrays, row, chain, chains, pools, shared, first)
+                energy = _evaluate(arrays, field, pair_energy, table, shared, bits, first)
+                if _advance(arrays, energy, shared, bits, first):
+                    _next_start(arrays, chains, pools, shared, bits, first)
+            row, chain = bits[at(first + HEAD)], bits[at(first + HEAD + 1)]
             _carry(arrays, row, chain, chains, shared, first, False)
 
     return kernel(run_chains_of)

@@ -19,6 +19,7 @@ from osong_kernels.cuda.warp import LANES
 
 __all__ = [
     "FIRST_WORD",
+    "HEAD",
     "MAX_ATOMS",
     "N_SCALARS",
     "POOL_SIZE",
@@ -33,8 +34,10 @@ __all__ = [
     "warp_words",
 ]
 
-FIRST_WORD: Final = LANES if IS_SIMULATED else 0
-"""The simulator's sums take place in the first numbers of a warp's shared memory."""
+HEAD: Final = LANES if IS_SIMULATED else 0
+"""Where a warp notes its ligand and its chain; before that the simulator's sums take place."""
+FIRST_WORD: Final = HEAD + 2
+"""Where the rest of a warp's shared memory begins."""
 POOL_SIZE: Final = 8
 """Distinct minima that a chain remembers."""
 MAX_ATOMS: Final = 2**15 - 1

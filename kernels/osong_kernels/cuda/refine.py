@@ -16,8 +16,8 @@ from osong_kernels.cuda.device_memory import (
 )
 from osong_kernels.cuda.energy import clear_forces, pair_energy_by_formula, sum_pairs
 from osong_kernels.cuda.kinematics import place_atoms, place_frames, pull_back
-from osong_kernels.cuda.layout import N_RULES, LigandInput, pack_ligands, warp_words
-from osong_kernels.cuda.minimise import advance, begin, fill_trial
+from osong_kernels.cuda.layout import HEAD, LIMIT, N_RULES, LigandInput, pack_ligands, warp_words
+from osong_kernels.cuda.minimise import advance, begin, fill_trial, read_progress, write_progress
 from osong_kernels.cuda.place import ligand_of, place_of
 from osong_kernels.cuda.receptor import has_left, list_atoms, pack_receptor, sum_receptor
 from osong_kernels.cuda.signatures import FLOATS, INTEGERS, LIGANDS, RECEPTOR, WEIGHTS
@@ -41,12 +41,79 @@ def list_words(n_receptor: int) -> int:
 
 
 @device
-def _copy_genes(source: Any, pose: Any, n_genes: Any, shared: Any, target: Any) -> None:
+def _copy_genes(
+    arrays: Any, row: Any, genotypes: Any, pose: Any, shared: Any, is_coming: Any
+) -> None:
+    """Bring a genotype to the trial point, where a fresh start begins, or the base back."""
+    ligand = ligand_of(arrays, row)
+    place = place_of(0, ligand.n_atoms, ligand.n_segments)
     k = lane_index()
-    while k < n_genes:
-        shared[at(target + k)] = source[at(pose), at(k)]
+    while k < ligand.n_segments + 6:
+        if is_coming:
+            shared[at(place.trial + k)] = genotypes[at(pose), at(k)]
+        else:
+            genotypes[at(pose), at(k)] = shared[at(place.base + k)]
         k = np.int32(k + LANES)
+    if is_coming and lane_index() == 0:
+        write_progress(shared, place.scalars, begin(_NOTHING_YET))
     warp_sync()
+
+
+@device
+def _place(
+    arrays: Any, receptor: Any, weights: Any, words: Any, lists: Any, first: Any, n_listed: Any,
+    tick: Any, shared: Any, bits: Any,
+) -> Any:  # fmt: skip
+    """Place the atoms of the trial point; return how many receptor atoms this lane has listed."""
+    ligand = ligand_of(arrays, bits[at(HEAD)])
+    place = place_of(0, ligand.n_atoms, ligand.n_segments)
+    conformer = bits[at(HEAD + 1)]
+    listed = np.int32(words - 3 * ligand.n_atoms)
+    place_frames(arrays, ligand, conformer, shared, place.trial, place.frames)
+    clear_forces(ligand, bits, place)
+    place_atoms(arrays, ligand, conformer, shared, place)
+    if tick == 0 or has_left(ligand, shared, place, listed):
+        return list_atoms(ligand, receptor, weights.cutoff, lists, first, shared, place, listed)
+    return n_listed
+
+
+@device
+def _evaluate(
+    arrays: Any, rules: Any, receptor: Any, weights: Any, lists: Any, first: Any, n_listed: Any,
+    shared: Any, bits: Any,
+) -> Any:  # fmt: skip
+    """Return the exact energy of the trial point; its gradient stands there afterwards."""
+    ligand = ligand_of(arrays, bits[at(HEAD)])
+    place = place_of(0, ligand.n_atoms, ligand.n_segments)
+    limit = rules[at(N_RULES * ligand.number + LIMIT)]
+    own = sum_pairs(arrays, ligand, pair_energy_by_formula, weights, limit, shared, bits, place)
+    energy = warp_sum(own, shared)
+    energy += sum_receptor(
+        arrays, ligand, receptor, weights, limit, lists, first, n_listed, shared, bits, place
+    )
+    pull_back(arrays, ligand, bits[at(HEAD + 1)], shared, place)
+    return energy
+
+
+@device
+def _advance(arrays: Any, rules: Any, energy: Any, shared: Any, bits: Any) -> Any:
+    """Take the energy of the trial point, and write the next one; return whether it is over."""
+    ligand = ligand_of(arrays, bits[at(HEAD)])
+    place = place_of(0, ligand.n_atoms, ligand.n_segments)
+    n_dof = np.int32(ligand.n_segments + 5)
+    state = read_progress(shared, place.scalars)
+    warp_sync()  # one lane writes them soon
+    state = advance(
+        arrays.metric, ligand.dof, n_dof, rules, N_RULES * ligand.number, energy, state, shared,
+        place,
+    )  # fmt: skip
+    is_done = state.done > _ZERO
+    if lane_index() == 0:
+        write_progress(shared, place.scalars, state)
+    if not is_done:
+        fill_trial(n_dof, state.alpha, shared, place)
+    warp_sync()
+    return is_done
 
 
 @kernel
@@ -67,41 +134,20 @@ def refine_poses_of(
     row = np.int32(at(pose) // at(n_places))
     if pose - row * n_places >= counts[at(row)]:
         return
-    ligand = ligand_of(arrays, row)
-    place = place_of(0, ligand.n_atoms, ligand.n_segments)
-    listed = np.int32(words - 3 * ligand.n_atoms)
-    conformer = conformers[at(pose)]
-    n_genes = ligand.n_segments + 6
+    # As in ``chains``: each part of a tick reads them again.
+    if lane_index() == 0:
+        bits[at(HEAD)], bits[at(HEAD + 1)] = row, conformers[at(pose)]
+    _copy_genes(arrays, row, genotypes, pose, shared, True)
     first = np.int64(pose) * n_listed_at_most
-    limit = rules[at(N_RULES * row + 1)]
-    _copy_genes(genotypes, pose, n_genes, shared, place.trial)
-    state = begin(_NOTHING_YET)
     n_listed = np.int32(0)
     for tick in range(max_ticks):
-        place_frames(arrays, ligand, conformer, shared, place.trial, place.frames)
-        clear_forces(ligand, bits, place)
-        place_atoms(arrays, ligand, conformer, shared, place)
-        if tick == 0 or has_left(ligand, shared, place, listed):
-            n_listed = list_atoms(
-                ligand, receptor, weights.cutoff, lists, first, shared, place, listed
-            )
-        own = sum_pairs(arrays, ligand, pair_energy_by_formula, weights, limit, shared, bits, place)
-        energy = warp_sum(own, shared)
-        energy += sum_receptor(
-            arrays, ligand, receptor, weights, limit, lists, first, n_listed, shared, bits, place
+        n_listed = _place(
+            arrays, receptor, weights, words, lists, first, n_listed, tick, shared, bits
         )
-        pull_back(arrays, ligand, conformer, shared, place)
-        state = advance(
-            arrays.metric, ligand.dof, np.int32(n_genes - 1), rules, N_RULES * row, energy, state,
-            shared, place,
-        )  # fmt: skip
-        if state.done > _ZERO:
+        energy = _evaluate(arrays, rules, receptor, weights, lists, first, n_listed, shared, bits)
+        if _advance(arrays, rules, energy, shared, bits):
             break
-        fill_trial(np.int32(n_genes - 1), state.alpha, shared, place)
-    k = lane_index()
-    while k < n_genes:
-        genotypes[at(pose), at(k)] = shared[at(place.base + k)]
-        k = np.int32(k + LANES)
+    _copy_genes(arrays, bits[at(HEAD)], genotypes, pose, shared, False)
 
 
 def refine_poses(

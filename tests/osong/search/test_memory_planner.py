@@ -139,7 +139,6 @@ def test_no_ligands_no_batches() -> None:
 def test_the_costs_cover_the_layout(shape: LigandShape) -> None:
     from osong_kernels.arguments import LigandTopology, PairList, SearchRules
     from osong_kernels.cuda.layout import (
-        CHAIN_INTEGERS,
         LigandInput,
         chain_words,
         pack_ligands,
@@ -171,8 +170,8 @@ def test_the_costs_cover_the_layout(shape: LigandShape) -> None:
     rules = SearchRules(1.2, 10.0, 50, 2e-3, 3, 20.0, 2.0, 1.0, 1.0)
     ligand = LigandInput(topology, pairs, rules, np.zeros(2, np.uint64), 100)
     packed = sum(array.nbytes for array in pack_ligands([ligand], FAST.n_chains))
-    chains = FAST.n_chains * 4 * (chain_words(n_segments) + CHAIN_INTEGERS)
+    chains = FAST.n_chains * 4 * chain_words(n_segments)
     pools = FAST.n_chains * 4 * pool_words(n, n_segments)
     cost = ligand_cost(shape, FAST)
     assert packed + chains + pools <= cost.device_bytes <= 1.6 * (packed + chains + pools) + 50_000
-    assert cost.shared_bytes == 4 * warp_words(n, n_segments)
+    assert cost.shared_bytes >= 4 * warp_words(n, n_segments)
