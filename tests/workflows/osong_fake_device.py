@@ -51,7 +51,7 @@ def build_broken(target_path: str, settings: DeviceSettings) -> Search:
     raise ResourceError("the device has no memory for the maps")
 
 
-def build_lost(target_path: str, settings: DeviceSettings) -> Search:
+def build_lost(target_path: str, settings: DeviceSettings, n_good: int = 1) -> Search:
     """A device that falls off the bus in its second batch, and does not come back."""
     lost = Path(os.environ["OSONG_FAKE_BATCHES"] + f".lost{settings.device}")
     if lost.exists():
@@ -62,7 +62,7 @@ def build_lost(target_path: str, settings: DeviceSettings) -> Search:
     def search_and_lose(batch: Batch) -> tuple[Searched, ...]:
         nonlocal n_batches
         n_batches += 1
-        if n_batches > 1:
+        if n_batches > n_good:
             lost.touch()
             os._exit(9)
         return search(batch)
@@ -71,8 +71,10 @@ def build_lost(target_path: str, settings: DeviceSettings) -> Search:
 
 
 def build_second_lost(target_path: str, settings: DeviceSettings) -> Search:
-    """Two devices, of which the second is lost."""
-    return (build_lost if settings.device == 1 else build)(target_path, settings)
+    """Two devices, of which the second is lost in its first batch."""
+    if settings.device == 1:
+        return build_lost(target_path, settings, n_good=0)
+    return build(target_path, settings)
 
 
 def _searched(text: str, n_poses: int) -> Searched:

@@ -179,7 +179,6 @@ def test_when_one_of_two_devices_is_lost_the_other_goes_on(
     campaign, heard = screen(library, tmp_path / "run", chunk_size=30, runner="local", workers=2)
     check_rows(campaign, by_cpu)
     assert backends(campaign) == {"cuda": 120}
-    assert {device for device, _ in read_batches(batches)} == {0, 1}
     assert (
         "device 1 (Fake) is given up: device 1 does not answer; the others go on" in heard.notes()
     )
