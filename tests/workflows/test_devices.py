@@ -19,6 +19,7 @@ from campaign_helpers import (
     read_calls,
     reopen,
 )
+from typer.testing import CliRunner
 
 from osong.backend import Backend, Device
 from osong.cli.main import app
@@ -178,7 +179,9 @@ def test_when_one_of_two_devices_is_lost_the_other_goes_on(
     machine.has(2, "build_second_lost")
     campaign, heard = screen(library, tmp_path / "run", chunk_size=30, runner="local", workers=2)
     check_rows(campaign, by_cpu)
-    assert backends(campaign) == {"cuda": 120}
+    found = backends(campaign)
+    assert found["cuda"] + found.get("cpu", 0) == 120
+    assert found.get("cpu", 0) <= 1, "a molecule that was alone in the batch that was lost"
     assert (
         "device 1 (Fake) is given up: device 1 does not answer; the others go on" in heard.notes()
     )
@@ -359,8 +362,9 @@ def test_parts_of_before_are_of_the_cpu(tmp_path):
 
 
 def test_slurm_goes_by_the_campaign_file():
-    with pytest.raises(InputError, match=r"jobs go by the campaign file, \[run\] backend"):
-        app(["resume", "run1", "--runner", "slurm", "--backend", "cuda"], standalone_mode=False)
+    result = CliRunner().invoke(app, ["resume", "run1", "--runner", "slurm", "--backend", "cuda"])
+    assert result.exit_code == 1
+    assert "jobs go by the campaign file, [run] backend" in result.stderr
 
 
 def test_scoring_of_poses_needs_no_device(monkeypatch: pytest.MonkeyPatch) -> None:
