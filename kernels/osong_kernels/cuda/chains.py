@@ -33,6 +33,7 @@ from osong_kernels.cuda.layout import (
     pool_words,
     warp_words,
 )
+from osong_kernels.cuda.memory import peek, poke
 from osong_kernels.cuda.minimise import (
     BASE_ENERGY,
     CURRENT_ENERGY,
@@ -100,8 +101,8 @@ def start_chains_of(
     if row >= len(arrays.chain_start) - 1:
         return
     ligand = ligand_of(arrays, row)
-    first = arrays.chain_start[at(row)] + chain * _chain_words(ligand.n_segments)
-    named = chain + arrays.table[at(N_COLUMNS * row + FIRST_CHAIN)]
+    first = peek(arrays.chain_start, row, 0) + chain * _chain_words(ligand.n_segments)
+    named = chain + peek(arrays.table, N_COLUMNS * row + FIRST_CHAIN, 0)
     for k in range(_chain_words(ligand.n_segments)):
         chains[wide(first + k)] = _ZERO
     genes = random_place(arrays.key, row, named, low, high)
@@ -120,7 +121,7 @@ def start_chains_of(
     chains[wide(scalars + ITERATION)] = -_ONE
     chains[wide(scalars + _CONFORMER)] = conformer
     chains[wide(scalars + CONFORMER_OF_CURRENT)] = conformer
-    pool = arrays.pool_start[at(row)] + chain * _pool_words(ligand.n_atoms, ligand.n_segments)
+    pool = peek(arrays.pool_start, row, 0) + chain * _pool_words(ligand.n_atoms, ligand.n_segments)
     for k in range(POOL_SIZE):
         pools[wide(pool + k)] = EMPTY
 
@@ -132,7 +133,7 @@ def _metropolis(arrays: Any, row: Any, named: Any, step: Any, base: Any, current
     if rise <= _ZERO:
         return True
     u = draw(arrays.key, row, named, step, ACCEPT, 0)[0]
-    return u < exponential(-rise / arrays.rules[at(N_RULES * row + TEMPERATURE)])
+    return u < exponential(-rise / peek(arrays.rules, N_RULES * row + TEMPERATURE, 0))
 
 
 @device
@@ -141,18 +142,18 @@ def _next_start(arrays: Any, chains: Any, pools: Any, shared: Any, bits: Any, fi
 
     ``first`` is where the warp's shared memory begins.
     """
-    row, chain = bits[at(first + HEAD)], bits[at(first + HEAD + 1)]
+    row, chain = peek(bits, first + HEAD, 0), peek(bits, first + HEAD, 1)
     ligand = ligand_of(arrays, row)
     place = place_of(first, ligand.n_atoms, ligand.n_segments)
     scalars = place.scalars
     n_genes = ligand.n_segments + 6
-    named = arrays.table[at(N_COLUMNS * row + FIRST_CHAIN)] + chain
-    conformer = np.int32(shared[at(scalars + _CONFORMER)])
-    current_conformer = np.int32(shared[at(scalars + CONFORMER_OF_CURRENT)])
-    step = np.int32(shared[at(scalars + _STEP)])
-    energy = shared[at(scalars + CURRENT_ENERGY)]
-    found = shared[at(scalars + BASE_ENERGY)]
-    current = arrays.chain_start[at(row)] + chain * _chain_words(ligand.n_segments)
+    named = peek(arrays.table, N_COLUMNS * row + FIRST_CHAIN, 0) + chain
+    conformer = np.int32(peek(shared, scalars + _CONFORMER, 0))
+    current_conformer = np.int32(peek(shared, scalars + CONFORMER_OF_CURRENT, 0))
+    step = np.int32(peek(shared, scalars + _STEP, 0))
+    energy = peek(shared, scalars + CURRENT_ENERGY, 0)
+    found = peek(shared, scalars + BASE_ENERGY, 0)
+    current = peek(arrays.chain_start, row, 0) + chain * _chain_words(ligand.n_segments)
     current += carried_words(ligand.n_segments)
     k = lane_index()
     if _metropolis(arrays, row, named, step, found, energy):
@@ -160,24 +161,26 @@ def _next_start(arrays: Any, chains: Any, pools: Any, shared: Any, bits: Any, fi
         current_conformer = conformer
         place_frames(arrays, ligand, conformer, shared, place.base, place.frames)
         place_atoms(arrays, ligand, conformer, shared, place)
-        limit = arrays.rules[at(N_RULES * row + POOL_RMSD)]
-        pool = arrays.pool_start[at(row)] + chain * _pool_words(ligand.n_atoms, ligand.n_segments)
+        limit = peek(arrays.rules, N_RULES * row + POOL_RMSD, 0)
+        pool = peek(arrays.pool_start, row, 0) + chain * _pool_words(
+            ligand.n_atoms, ligand.n_segments
+        )
         remember(pools, pool, energy, conformer, limit * limit, ligand, shared, place)
         while k < n_genes:
-            chains[wide(current + k)] = shared[at(place.base + k)]
+            chains[wide(current + k)] = peek(shared, place.base + k, 0)
             k = np.int32(k + LANES)
     k = lane_index()
     while k < n_genes:
-        shared[at(place.trial + k)] = chains[wide(current + k)]
+        poke(shared, place.trial + k, 0, chains[wide(current + k)])
         k = np.int32(k + LANES)
     warp_sync()
     step = np.int32(step + 1)
     tried = mutate(arrays, ligand, named, step, current_conformer, shared, place)
     if lane_index() == 0:
         write_progress(shared, scalars, begin(energy))
-        shared[at(scalars + _CONFORMER)] = np.float32(tried)
-        shared[at(scalars + CONFORMER_OF_CURRENT)] = np.float32(current_conformer)
-        shared[at(scalars + _STEP)] = np.float32(step)
+        poke(shared, scalars + _CONFORMER, 0, np.float32(tried))
+        poke(shared, scalars + CONFORMER_OF_CURRENT, 0, np.float32(current_conformer))
+        poke(shared, scalars + _STEP, 0, np.float32(step))
     warp_sync()
 
 
@@ -186,11 +189,11 @@ def _evaluate(
     arrays: Any, field: Any, pair_energy: Any, weights: Any, shared: Any, bits: Any, first: Any
 ) -> Any:
     """Return the energy of the trial point; its gradient stands in shared memory afterwards."""
-    row = bits[at(first + HEAD)]
+    row = peek(bits, first + HEAD, 0)
     ligand = ligand_of(arrays, row)
     place = place_of(first, ligand.n_atoms, ligand.n_segments)
-    limit = arrays.rules[at(N_RULES * row + LIMIT)]
-    conformer = np.int32(shared[at(place.scalars + _CONFORMER)])
+    limit = peek(arrays.rules, N_RULES * row + LIMIT, 0)
+    conformer = np.int32(peek(shared, place.scalars + _CONFORMER, 0))
     place_frames(arrays, ligand, conformer, shared, place.trial, place.frames)
     clear_forces(ligand, bits, place)
     place_atoms(arrays, ligand, conformer, shared, place)
@@ -204,7 +207,7 @@ def _evaluate(
 @device
 def _advance(arrays: Any, energy: Any, shared: Any, bits: Any, first: Any) -> Any:
     """Take the energy of the trial point, and write the next one; return whether it is over."""
-    row = bits[at(first + HEAD)]
+    row = peek(bits, first + HEAD, 0)
     ligand = ligand_of(arrays, row)
     place = place_of(first, ligand.n_atoms, ligand.n_segments)
     n_dof = np.int32(ligand.n_segments + 5)
@@ -256,13 +259,14 @@ def _make_run_chains(pair_energy: Any, is_table: bool) -> Any:
             # Read again by each part of a tick: what follows from them would else be kept in
             # registers from one part to the next, twice as many as any part needs.
             if lane_index() == 0:
-                bits[at(first + HEAD)], bits[at(first + HEAD + 1)] = row, chain
+                poke(bits, first + HEAD, 0, row)
+                poke(bits, first + HEAD, 1, chain)
             _carry(arrays, row, chain, chains, shared, first, True)
-            for _ in range(arrays.table[at(N_COLUMNS * row + N_TICKS)]):
+            for _ in range(peek(arrays.table, N_COLUMNS * row + N_TICKS, 0)):
                 energy = _evaluate(arrays, field, pair_energy, table, shared, bits, first)
                 if _advance(arrays, energy, shared, bits, first):
                     _next_start(arrays, chains, pools, shared, bits, first)
-            row, chain = bits[at(first + HEAD)], bits[at(first + HEAD + 1)]
+            row, chain = peek(bits, first + HEAD, 0), peek(bits, first + HEAD, 1)
             _carry(arrays, row, chain, chains, shared, first, False)
 
     return kernel(run_chains_of)
@@ -275,13 +279,13 @@ def _carry(
     """Bring what a chain carries to shared memory, or back."""
     ligand = ligand_of(arrays, row)
     place = place_of(first, ligand.n_atoms, ligand.n_segments)
-    start = arrays.chain_start[at(row)] + chain * _chain_words(ligand.n_segments)
+    start = peek(arrays.chain_start, row, 0) + chain * _chain_words(ligand.n_segments)
     k = lane_index()
     while k < carried_words(ligand.n_segments):
         if is_coming:
-            shared[at(place.trial + k)] = chains[wide(start + k)]
+            poke(shared, place.trial + k, 0, chains[wide(start + k)])
         else:
-            chains[wide(start + k)] = shared[at(place.trial + k)]
+            chains[wide(start + k)] = peek(shared, place.trial + k, 0)
         k = np.int32(k + LANES)
     warp_sync()
 

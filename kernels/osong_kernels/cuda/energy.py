@@ -8,7 +8,7 @@ import numpy as np
 
 from osong_kernels.cuda.compile import device, device_formula
 from osong_kernels.cuda.elementary import floor_to_int, maximum, minimum
-from osong_kernels.cuda.memory import load_four
+from osong_kernels.cuda.memory import load_four, peek, poke
 from osong_kernels.cuda.warp import LANES, add_integer, at, lane_index, warp_sync
 from osong_kernels.physics import interpolation, pair_table, pair_terms
 
@@ -51,7 +51,7 @@ def clear_forces(ligand: Any, integers: Any, place: Any) -> None:
     """Set all forces to zero; the coordinates must be written too before they are read."""
     k = np.int32(lane_index())
     while k < 3 * ligand.n_atoms:
-        integers[at(place.forces + k)] = 0
+        poke(integers, place.forces + k, 0, 0)
         k = np.int32(k + LANES)
 
 
@@ -65,15 +65,15 @@ def sum_pairs(
     cutoff2 = weights.cutoff * weights.cutoff
     p = np.int32(lane_index())
     while p < ligand.n_pairs:
-        packed = arrays.pair[at(ligand.pair + p)]
+        packed = peek(arrays.pair, ligand.pair + p, 0)
         i = place.coords + 3 * np.int32(packed & 0x7FFF)
         j = place.coords + 3 * np.int32((packed >> 15) & 0x7FFF)
-        dx = shared[at(i)] - shared[at(j)]
-        dy = shared[at(i + 1)] - shared[at(j + 1)]
-        dz = shared[at(i + 2)] - shared[at(j + 2)]
+        dx = peek(shared, i, 0) - peek(shared, j, 0)
+        dy = peek(shared, i, 1) - peek(shared, j, 1)
+        dz = peek(shared, i, 2) - peek(shared, j, 2)
         r2 = dx * dx + dy * dy + dz * dz
         if r2 < cutoff2:
-            r0 = arrays.pair_r0[at(ligand.pair + p)]
+            r0 = peek(arrays.pair_r0, ligand.pair + p, 0)
             energy, slope = pair_energy(r2, r0, np.int32(packed >> 30), weights, limit)
             total += energy
             scaled = slope * _FORCES_PER_UNIT
@@ -145,25 +145,27 @@ def add_field(
     """
     total = _ZERO
     px, py, pz = (
-        shared[at(place.frames + 3)],
-        shared[at(place.frames + 7)],
-        shared[at(place.frames + 11)],
+        peek(shared, place.frames, 3),
+        peek(shared, place.frames, 7),
+        peek(shared, place.frames, 11),
     )
     i = np.int32(lane_index())
     while i < ligand.n_atoms:
         c, f = place.coords + 3 * i, place.forces + 3 * i
-        x, y, z = shared[at(c)], shared[at(c + 1)], shared[at(c + 2)]
-        map_index = arrays.map_index[at(ligand.atom + i)]
+        x, y, z = peek(shared, c, 0), peek(shared, c, 1), peek(shared, c, 2)
+        map_index = peek(arrays.map_index, ligand.atom + i, 0)
         value, gx, gy, gz = _field_at(field, map_index, x, y, z, limit)
         total += value
-        gx += np.float32(integers[at(f)]) * _FORCE_UNIT
-        gy += np.float32(integers[at(f + 1)]) * _FORCE_UNIT
-        gz += np.float32(integers[at(f + 2)]) * _FORCE_UNIT
+        gx += np.float32(peek(integers, f, 0)) * _FORCE_UNIT
+        gy += np.float32(peek(integers, f, 1)) * _FORCE_UNIT
+        gz += np.float32(peek(integers, f, 2)) * _FORCE_UNIT
         x, y, z = x - px, y - py, z - pz
-        shared[at(f)], shared[at(f + 1)], shared[at(f + 2)] = gx, gy, gz
-        shared[at(c)] = y * gz - z * gy
-        shared[at(c + 1)] = z * gx - x * gz
-        shared[at(c + 2)] = x * gy - y * gx
+        poke(shared, f, 0, gx)
+        poke(shared, f, 1, gy)
+        poke(shared, f, 2, gz)
+        poke(shared, c, 0, y * gz - z * gy)
+        poke(shared, c, 1, z * gx - x * gz)
+        poke(shared, c, 2, x * gy - y * gx)
         i = np.int32(i + LANES)
     warp_sync()
     return total

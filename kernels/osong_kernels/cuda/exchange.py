@@ -15,6 +15,7 @@ from numba import cuda, types
 from osong_kernels.cuda.chains import CONFORMER_OF_CURRENT, carried_words
 from osong_kernels.cuda.compile import Offline, device, kernel
 from osong_kernels.cuda.layout import N_SCALARS, POOL_SIZE, chain_words, pool_words
+from osong_kernels.cuda.memory import peek, poke
 from osong_kernels.cuda.minimise import CURRENT_ENERGY
 from osong_kernels.cuda.place import ligand_of
 from osong_kernels.cuda.pool import EMPTY, pool_coords, pool_genes
@@ -57,7 +58,7 @@ def shared_bytes() -> int:
 def _pool_of(arrays: Any, ligand: Any, index: Any) -> Any:
     """Return where the pool begins that has a candidate; candidates count chains, then places."""
     words = _pool_words(ligand.n_atoms, ligand.n_segments)
-    return arrays.pool_start[at(ligand.number)] + (index >> 3) * words
+    return peek(arrays.pool_start, ligand.number, 0) + (index >> 3) * words
 
 
 @device
@@ -167,7 +168,7 @@ def exchange_chains(
 @device
 def _energy_of(arrays: Any, ligand: Any, chain: Any) -> Any:
     """Return where the current energy of a chain stands."""
-    first = arrays.chain_start[at(ligand.number)] + chain * _chain_words(ligand.n_segments)
+    first = peek(arrays.chain_start, ligand.number, 0) + chain * _chain_words(ligand.n_segments)
     return first + carried_words(ligand.n_segments) - N_SCALARS + CURRENT_ENERGY
 
 
@@ -192,12 +193,12 @@ def _send(
     ranks = max(LANES, 32)
     k = lane_index()
     while k < GROUP:
-        shared[at(ranks + k)] = np.float32(_rank(arrays, ligand, group, k, chains))
+        poke(shared, ranks + k, 0, np.float32(_rank(arrays, ligand, group, k, chains)))
         k = np.int32(k + LANES)
     warp_sync()
     k = lane_index()
     while k < GROUP:
-        rank = np.int32(shared[at(ranks + k)])
+        rank = np.int32(peek(shared, ranks + k, 0))
         if rank < _SENT:
             index = elite[at(first + at(turn + rank) % at(n_elite))]
             _go_on_from(arrays, ligand, group * GROUP + k, index, chains, pools)

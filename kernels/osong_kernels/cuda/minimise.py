@@ -18,7 +18,8 @@ from osong_kernels.cuda.layout import (
     PRUNE_ITERATION,
     TOLERANCE,
 )
-from osong_kernels.cuda.warp import LANES, at, lane_index, warp_max, warp_sum, warp_sync
+from osong_kernels.cuda.memory import peek, poke
+from osong_kernels.cuda.warp import LANES, lane_index, warp_max, warp_sum, warp_sync
 from osong_kernels.physics import rotation
 
 __all__ = [
@@ -70,22 +71,22 @@ ITERATION: Final = 4
 def read_progress(shared: Any, scalars: Any) -> Any:
     """Return how far an optimisation is."""
     return Progress(
-        shared[at(scalars)], shared[at(scalars + 1)], shared[at(scalars + 2)],
-        shared[at(scalars + 3)], shared[at(scalars + 4)], shared[at(scalars + 5)],
-        shared[at(scalars + 6)],
+        peek(shared, scalars, 0), peek(shared, scalars, 1), peek(shared, scalars, 2),
+        peek(shared, scalars, 3), peek(shared, scalars, 4), peek(shared, scalars, 5),
+        peek(shared, scalars, 6),
     )  # fmt: skip
 
 
 @device
 def write_progress(shared: Any, scalars: Any, state: Any) -> None:
     """Note how far an optimisation is; called by one lane."""
-    shared[at(scalars)] = state.base_energy
-    shared[at(scalars + 1)] = state.current_energy
-    shared[at(scalars + 2)] = state.alpha
-    shared[at(scalars + 3)] = state.descent
-    shared[at(scalars + 4)] = state.iteration
-    shared[at(scalars + 5)] = state.trials
-    shared[at(scalars + 6)] = state.done
+    poke(shared, scalars, 0, state.base_energy)
+    poke(shared, scalars, 1, state.current_energy)
+    poke(shared, scalars, 2, state.alpha)
+    poke(shared, scalars, 3, state.descent)
+    poke(shared, scalars, 4, state.iteration)
+    poke(shared, scalars, 5, state.trials)
+    poke(shared, scalars, 6, state.done)
 
 
 @device
@@ -119,7 +120,7 @@ def advance(
     _accept(n_dof, shared, place)
     iteration = state.iteration + _ONE
     done = _is_over(rules, row, energy, state.current_energy, iteration)
-    done = done or (not fresh and gain < rules[at(row + TOLERANCE)]) or descent > _FLAT
+    done = done or (not fresh and gain < peek(rules, row + TOLERANCE, 0)) or descent > _FLAT
     return Progress(
         energy, state.current_energy, minimum(_LARGEST_STEP / largest, _ONE), descent, iteration,
         _ZERO, _ONE if done else _ZERO,
@@ -129,11 +130,10 @@ def advance(
 @device
 def _is_over(rules: Any, row: Any, energy: Any, current_energy: Any, iteration: Any) -> Any:
     """Return whether an optimisation has had its steps, or is hopeless."""
-    hopeless = (
-        iteration >= rules[at(row + PRUNE_ITERATION)]
-        and energy - current_energy > rules[at(row + PRUNE_GAP)]
-    )
-    return hopeless or iteration >= rules[at(row + MAX_ITERATIONS)]
+    hopeless = iteration >= peek(
+        rules, row + PRUNE_ITERATION, 0
+    ) and energy - current_energy > peek(rules, row + PRUNE_GAP, 0)
+    return hopeless or iteration >= peek(rules, row + MAX_ITERATIONS, 0)
 
 
 @device
@@ -141,9 +141,9 @@ def _accept(n_dof: Any, shared: Any, place: Any) -> None:
     """Let the trial point be the base."""
     k = np.int32(lane_index())
     while k < n_dof + 1:
-        shared[at(place.base + k)] = shared[at(place.trial + k)]
+        poke(shared, place.base + k, 0, peek(shared, place.trial + k, 0))
         if k < n_dof:
-            shared[at(place.base_gradient + k)] = shared[at(place.gradient + k)]
+            poke(shared, place.base_gradient + k, 0, peek(shared, place.gradient + k, 0))
         k = np.int32(k + LANES)
     warp_sync()
 
@@ -156,11 +156,11 @@ def _begin_matrix(metric: Any, first_dof: Any, n_dof: Any, shared: Any, place: A
     while i < n_dof:
         row = place.hessian + (i * (i + 1) >> 1)
         for j in range(i):
-            shared[at(row + j)] = _ZERO
-        shared[at(row + i)] = metric[at(first_dof + i)]
-        g = shared[at(place.gradient + i)]
-        new = -(g * metric[at(first_dof + i)])
-        shared[at(place.direction + i)] = new
+            poke(shared, row + j, 0, _ZERO)
+        poke(shared, row + i, 0, peek(metric, first_dof + i, 0))
+        g = peek(shared, place.gradient + i, 0)
+        new = -(g * peek(metric, first_dof + i, 0))
+        poke(shared, place.direction + i, 0, new)
         descent += new * g
         largest = maximum(largest, abs(new))
         i = np.int32(i + LANES)
@@ -175,11 +175,11 @@ def _times_hessian(n_dof: Any, shared: Any, place: Any) -> None:
         row = place.hessian + (i * (i + 1) >> 1)
         total = _ZERO
         for j in range(i + 1):
-            total += shared[at(row + j)] * shared[at(place.gradient + j)]
+            total += peek(shared, row + j, 0) * peek(shared, place.gradient + j, 0)
         for j in range(i + 1, n_dof):
             entry = place.hessian + (j * (j + 1) >> 1) + i
-            total += shared[at(entry)] * shared[at(place.gradient + j)]
-        shared[at(place.product + i)] = total
+            total += peek(shared, entry, 0) * peek(shared, place.gradient + j, 0)
+        poke(shared, place.product + i, 0, total)
         i = np.int32(i + LANES)
 
 
@@ -194,10 +194,10 @@ def _update(metric: Any, first_dof: Any, n_dof: Any, state: Any, shared: Any, pl
     yp, yy, pg = _ZERO, _ZERO, _ZERO
     k = np.int32(lane)
     while k < n_dof:
-        g, p = shared[at(place.gradient + k)], shared[at(place.direction + k)]
-        y = g - shared[at(place.base_gradient + k)]
+        g, p = peek(shared, place.gradient + k, 0), peek(shared, place.direction + k, 0)
+        y = g - peek(shared, place.base_gradient + k, 0)
         yp += y * p
-        yy += y * y * metric[at(first_dof + k)]
+        yy += y * y * peek(metric, first_dof + k, 0)
         pg += p * g
         k = np.int32(k + LANES)
     yp, yy, pg = warp_sum(yp, shared), warp_sum(yy, shared), warp_sum(pg, shared)
@@ -209,10 +209,10 @@ def _update(metric: Any, first_dof: Any, n_dof: Any, state: Any, shared: Any, pl
     yhy, hyg = _ZERO, _ZERO
     k = np.int32(lane)
     while k < n_dof:
-        g = shared[at(place.gradient + k)]
-        hy = (shared[at(place.product + k)] + shared[at(place.direction + k)]) * scale
-        shared[at(place.change + k)] = hy
-        yhy += hy * (g - shared[at(place.base_gradient + k)])
+        g = peek(shared, place.gradient + k, 0)
+        hy = (peek(shared, place.product + k, 0) + peek(shared, place.direction + k, 0)) * scale
+        poke(shared, place.change + k, 0, hy)
+        yhy += hy * (g - peek(shared, place.base_gradient + k, 0))
         hyg += hy * g
         k = np.int32(k + LANES)
     yhy, hyg = warp_sum(yhy, shared), warp_sum(hyg, shared)
@@ -231,13 +231,15 @@ def _add_update(n_dof: Any, scale: Any, a: Any, b: Any, shared: Any, place: Any)
     """Add the two changes of rank one to the inverse Hessian; a row a lane."""
     i = np.int32(lane_index())
     while i < n_dof:
-        pi = shared[at(place.direction + i)]
-        bi = pi * b - shared[at(place.change + i)] * a
+        pi = peek(shared, place.direction + i, 0)
+        bi = pi * b - peek(shared, place.change + i, 0) * a
         ai = pi * a
         row = place.hessian + (i * (i + 1) >> 1)
         for j in range(i + 1):
-            change = bi * shared[at(place.direction + j)] - shared[at(place.change + j)] * ai
-            shared[at(row + j)] = shared[at(row + j)] * scale + change
+            change = (
+                bi * peek(shared, place.direction + j, 0) - peek(shared, place.change + j, 0) * ai
+            )
+            poke(shared, row + j, 0, peek(shared, row + j, 0) * scale + change)
         i = np.int32(i + LANES)
 
 
@@ -249,11 +251,11 @@ def _new_direction(
     descent, largest = _ZERO, _LEAST
     k = np.int32(lane_index())
     while k < n_dof:
-        p = shared[at(place.direction + k)]
-        hg = shared[at(place.product + k)] * scale + p * along_p
-        new = shared[at(place.change + k)] * along_hy - hg
-        shared[at(place.direction + k)] = new
-        descent += new * shared[at(place.gradient + k)]
+        p = peek(shared, place.direction + k, 0)
+        hg = peek(shared, place.product + k, 0) * scale + p * along_p
+        new = peek(shared, place.change + k, 0) * along_hy - hg
+        poke(shared, place.direction + k, 0, new)
+        descent += new * peek(shared, place.gradient + k, 0)
         largest = maximum(largest, abs(new))
         k = np.int32(k + LANES)
     return warp_sum(descent, shared), warp_max(largest, shared)
@@ -267,21 +269,21 @@ def fill_trial(n_dof: Any, alpha: Any, shared: Any, place: Any) -> None:
     k = np.int32(lane)
     while k < n_dof:
         if k < 3:
-            shared[at(trial + k)] = shared[at(base + k)] + alpha * shared[at(d + k)]
+            poke(shared, trial + k, 0, peek(shared, base + k, 0) + alpha * peek(shared, d + k, 0))
         elif k > 5:
-            shared[at(trial + k + 1)] = shared[at(base + k + 1)] + alpha * shared[at(d + k)]
+            poke(shared, trial + k, 1, peek(shared, base + k, 1) + alpha * peek(shared, d + k, 0))
         k = np.int32(k + LANES)
     if lane == 0:
         turn = _from_rotation_vector(
-            alpha * shared[at(d + 3)], alpha * shared[at(d + 4)], alpha * shared[at(d + 5)]
+            alpha * peek(shared, d, 3), alpha * peek(shared, d, 4), alpha * peek(shared, d, 5)
         )
         w, x, y, z = _multiply(
-            turn[0], turn[1], turn[2], turn[3], shared[at(base + 3)], shared[at(base + 4)],
-            shared[at(base + 5)], shared[at(base + 6)],
+            turn[0], turn[1], turn[2], turn[3], peek(shared, base, 3), peek(shared, base, 4),
+            peek(shared, base, 5), peek(shared, base, 6),
         )  # fmt: skip
         w, x, y, z = _normalise(w, x, y, z)
-        shared[at(trial + 3)] = w
-        shared[at(trial + 4)] = x
-        shared[at(trial + 5)] = y
-        shared[at(trial + 6)] = z
+        poke(shared, trial, 3, w)
+        poke(shared, trial, 4, x)
+        poke(shared, trial, 5, y)
+        poke(shared, trial, 6, z)
     warp_sync()

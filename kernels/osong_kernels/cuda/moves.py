@@ -14,6 +14,7 @@ from osong_kernels.cuda.compile import device, device_formula
 from osong_kernels.cuda.elementary import sine_cosine
 from osong_kernels.cuda.kinematics import frame_vector, place_frames
 from osong_kernels.cuda.layout import GYRATION, MOVE, N_RULES
+from osong_kernels.cuda.memory import peek, poke
 from osong_kernels.cuda.warp import at, lane_index, warp_sync
 from osong_kernels.physics import random, rotation
 
@@ -100,7 +101,7 @@ def mutate(
     """
     place_frames(arrays, ligand, conformer, shared, place.trial, place.frames)
     row, trial = ligand.number, place.trial
-    move = arrays.rules[at(N_RULES * row + MOVE)]
+    move = peek(arrays.rules, N_RULES * row + MOVE, 0)
     n_torsions = np.int32(ligand.n_segments - 1)
     n_choices = 2 + n_torsions + (1 if ligand.n_conformers > 1 else 0)
     u0, u1, u2, u3 = draw(arrays.key, row, chain, step, _MUTATE, 0)
@@ -108,13 +109,13 @@ def mutate(
     if choice == 0:
         x, y, z = _in_sphere(u0, u1, u2, move)
         if lane_index() == 0:
-            shared[at(trial)] += x
-            shared[at(trial + 1)] += y
-            shared[at(trial + 2)] += z
+            poke(shared, trial, 0, peek(shared, trial, 0) + x)
+            poke(shared, trial, 1, peek(shared, trial, 1) + y)
+            poke(shared, trial, 2, peek(shared, trial, 2) + z)
     elif choice == 1:
         v0 = draw(arrays.key, row, chain, step, _MUTATE, 1)[0]
         segment = _chosen(v0, n_torsions + 1)
-        x, y, z = _in_sphere(u0, u1, u2, move / arrays.rules[at(N_RULES * row + GYRATION)])
+        x, y, z = _in_sphere(u0, u1, u2, move / peek(arrays.rules, N_RULES * row + GYRATION, 0))
         _turn_about_pivot(shared, place, segment, x, y, z)
     elif choice < 2 + n_torsions:
         _twist(arrays, ligand, conformer, shared, place, choice - 1, _TWO_PI * (u0 - _HALF), u1)
@@ -134,37 +135,37 @@ def _twist(
     """Set a torsion anew; the side beyond the bond turns, or else all the rest, backwards."""
     gene = place.trial + 6 + segment
     if u1 < _HALF:
-        turn = shared[at(gene)] - angle
+        turn = peek(shared, gene, 0) - angle
         a = ligand.axis + 3 * (conformer * ligand.n_segments + segment)
         x, y, z = frame_vector(
-            shared, place.frames + 12 * segment, arrays.axis[at(a)], arrays.axis[at(a + 1)],
-            arrays.axis[at(a + 2)],
+            shared, place.frames + 12 * segment, peek(arrays.axis, a, 0), peek(arrays.axis, a, 1),
+            peek(arrays.axis, a, 2),
         )  # fmt: skip
         _turn_about_pivot(shared, place, segment, turn * x, turn * y, turn * z)
     warp_sync()
     if lane_index() == 0:
-        shared[at(gene)] = angle
+        poke(shared, gene, 0, angle)
 
 
 @device
 def _turn_about_pivot(shared: Any, place: Any, segment: Any, vx: Any, vy: Any, vz: Any) -> None:
     """Turn the whole trial point by a rotation vector about the pivot of a segment."""
     frame, root, trial = place.frames + 12 * segment, place.frames, place.trial
-    px = shared[at(frame + 3)] - shared[at(root + 3)]
-    py = shared[at(frame + 7)] - shared[at(root + 7)]
-    pz = shared[at(frame + 11)] - shared[at(root + 11)]
+    px = peek(shared, frame, 3) - peek(shared, root, 3)
+    py = peek(shared, frame, 7) - peek(shared, root, 7)
+    pz = peek(shared, frame, 11) - peek(shared, root, 11)
     w, x, y, z = _from_rotation_vector(vx, vy, vz)
     m = _matrix_from_quaternion(w, x, y, z)
     if lane_index() == 0:
-        shared[at(trial)] += px - (m[0] * px + m[1] * py + m[2] * pz)
-        shared[at(trial + 1)] += py - (m[3] * px + m[4] * py + m[5] * pz)
-        shared[at(trial + 2)] += pz - (m[6] * px + m[7] * py + m[8] * pz)
+        poke(shared, trial, 0, peek(shared, trial, 0) + px - (m[0] * px + m[1] * py + m[2] * pz))
+        poke(shared, trial, 1, peek(shared, trial, 1) + py - (m[3] * px + m[4] * py + m[5] * pz))
+        poke(shared, trial, 2, peek(shared, trial, 2) + pz - (m[6] * px + m[7] * py + m[8] * pz))
         w, x, y, z = _multiply(
-            w, x, y, z, shared[at(trial + 3)], shared[at(trial + 4)], shared[at(trial + 5)],
-            shared[at(trial + 6)],
+            w, x, y, z, peek(shared, trial, 3), peek(shared, trial, 4), peek(shared, trial, 5),
+            peek(shared, trial, 6),
         )  # fmt: skip
         w, x, y, z = _normalise(w, x, y, z)
-        shared[at(trial + 3)] = w
-        shared[at(trial + 4)] = x
-        shared[at(trial + 5)] = y
-        shared[at(trial + 6)] = z
+        poke(shared, trial, 3, w)
+        poke(shared, trial, 4, x)
+        poke(shared, trial, 5, y)
+        poke(shared, trial, 6, z)

@@ -12,7 +12,8 @@ import numpy as np
 
 from osong_kernels.cuda.compile import device
 from osong_kernels.cuda.layout import POOL_SIZE
-from osong_kernels.cuda.warp import LANES, at, lane_index, warp_sum, warp_sync, wide
+from osong_kernels.cuda.memory import peek
+from osong_kernels.cuda.warp import LANES, lane_index, warp_sum, warp_sync, wide
 
 __all__ = ["EMPTY", "pool_coords", "pool_genes", "remember"]
 
@@ -42,7 +43,7 @@ def _is_same(
     total = _ZERO
     k = np.int32(lane_index())
     while k < 3 * ligand.n_atoms:
-        d = pools[wide(other + k)] - shared[at(place.coords + k)]
+        d = pools[wide(other + k)] - peek(shared, place.coords + k, 0)
         total += d * d
         k = np.int32(k + LANES)
     return warp_sum(total, shared) <= limit2 * np.float32(ligand.n_atoms)
@@ -114,11 +115,11 @@ def remember(
     lane = lane_index()
     k = np.int32(lane)
     while k < n_genes:
-        pools[wide(genes + k)] = shared[at(place.base + k)]
+        pools[wide(genes + k)] = peek(shared, place.base + k, 0)
         k = np.int32(k + LANES)
     k = np.int32(lane)
     while k < 3 * ligand.n_atoms:
-        pools[wide(coords + k)] = shared[at(place.coords + k)]
+        pools[wide(coords + k)] = peek(shared, place.coords + k, 0)
         k = np.int32(k + LANES)
     if lane == 0:
         pools[wide(pool + slot)] = energy

@@ -88,6 +88,8 @@ def pose_energy(
     conformers: Any, energy: Any, gradient: Any, coords: Any,
 ) -> None:  # fmt: skip
     """Fill energy, gradient and coordinates of poses in the field; see ``cpu.pose_energy``."""
+    if len(genotypes) == 0:
+        return  # a device refuses a launch of no blocks
     n_atoms, n_segments = topology.local.shape[1], len(topology.parent)
     ligand = LigandInput(topology, pairs, NO_RULES, _NO_KEY, 0)
     arrays = bundle_to_device(pack_ligands([ligand], 1))

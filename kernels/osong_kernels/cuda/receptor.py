@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from osong_kernels.cuda.compile import device, device_formula
 from osong_kernels.cuda.elementary import minimum
-from osong_kernels.cuda.memory import load_four
+from osong_kernels.cuda.memory import load_four, peek, poke
 from osong_kernels.cuda.warp import LANES, at, lane_index, warp_max, warp_sum, warp_sync, wide
 from osong_kernels.physics import pair_terms
 
@@ -76,7 +76,7 @@ def has_left(ligand: Any, shared: Any, place: Any, listed: Any) -> Any:
     while i < ligand.n_atoms:
         total = _ZERO
         for k in range(3):
-            d = shared[at(place.coords + 3 * i + k)] - shared[at(listed + 3 * i + k)]
+            d = peek(shared, place.coords + 3 * i + k, 0) - peek(shared, listed + 3 * i + k, 0)
             total += d * d
         farthest = max(farthest, total)
         i = np.int32(i + LANES)
@@ -86,9 +86,9 @@ def has_left(ligand: Any, shared: Any, place: Any, listed: Any) -> Any:
 @device
 def _is_near(ligand: Any, shared: Any, place: Any, x: Any, y: Any, z: Any, reach2: Any) -> Any:
     for i in range(ligand.n_atoms):
-        dx = shared[at(place.coords + 3 * i)] - x
-        dy = shared[at(place.coords + 3 * i + 1)] - y
-        dz = shared[at(place.coords + 3 * i + 2)] - z
+        dx = peek(shared, place.coords + 3 * i, 0) - x
+        dy = peek(shared, place.coords + 3 * i, 1) - y
+        dz = peek(shared, place.coords + 3 * i, 2) - z
         if dx * dx + dy * dy + dz * dz < reach2:
             return True
     return False
@@ -115,7 +115,7 @@ def list_atoms(
         a = np.int32(a + LANES)
     k = lane_index()
     while k < 3 * ligand.n_atoms:
-        shared[at(listed + k)] = shared[at(place.coords + k)]
+        poke(shared, listed + k, 0, peek(shared, place.coords + k, 0))
         k = np.int32(k + LANES)
     warp_sync()
     return n_found
@@ -169,8 +169,8 @@ def sum_receptor(
     total = _ZERO
     for i in range(ligand.n_atoms):
         c, f = place.coords + 3 * i, place.forces + 3 * i
-        x, y, z = shared[at(c)], shared[at(c + 1)], shared[at(c + 2)]
-        kind = arrays.atom_type[at(ligand.atom + i)]
+        x, y, z = peek(shared, c, 0), peek(shared, c, 1), peek(shared, c, 2)
+        kind = peek(arrays.atom_type, ligand.atom + i, 0)
         value, gx, gy, gz = _atom_energy(receptor, weights, kind, x, y, z, lists, first, n_listed)
         value = warp_sum(value, shared)
         gx, gy, gz = warp_sum(gx, shared), warp_sum(gy, shared), warp_sum(gz, shared)
@@ -180,15 +180,17 @@ def sum_receptor(
         wz, sz = _wall(z, receptor.low[2], receptor.high[2], receptor.wall)
         total += value + wx + wy + wz
         if lane_index() == 0:
-            gx = gx * factor + sx + np.float32(bits[at(f)]) * _FORCE_UNIT
-            gy = gy * factor + sy + np.float32(bits[at(f + 1)]) * _FORCE_UNIT
-            gz = gz * factor + sz + np.float32(bits[at(f + 2)]) * _FORCE_UNIT
-            x -= shared[at(place.frames + 3)]
-            y -= shared[at(place.frames + 7)]
-            z -= shared[at(place.frames + 11)]
-            shared[at(f)], shared[at(f + 1)], shared[at(f + 2)] = gx, gy, gz
-            shared[at(c)] = y * gz - z * gy
-            shared[at(c + 1)] = z * gx - x * gz
-            shared[at(c + 2)] = x * gy - y * gx
+            gx = gx * factor + sx + np.float32(peek(bits, f, 0)) * _FORCE_UNIT
+            gy = gy * factor + sy + np.float32(peek(bits, f, 1)) * _FORCE_UNIT
+            gz = gz * factor + sz + np.float32(peek(bits, f, 2)) * _FORCE_UNIT
+            x -= peek(shared, place.frames, 3)
+            y -= peek(shared, place.frames, 7)
+            z -= peek(shared, place.frames, 11)
+            poke(shared, f, 0, gx)
+            poke(shared, f, 1, gy)
+            poke(shared, f, 2, gz)
+            poke(shared, c, 0, y * gz - z * gy)
+            poke(shared, c, 1, z * gx - x * gz)
+            poke(shared, c, 2, x * gy - y * gx)
     warp_sync()
     return total

@@ -17,6 +17,7 @@ from osong_kernels.cuda.device_memory import (
 from osong_kernels.cuda.energy import clear_forces, pair_energy_by_formula, sum_pairs
 from osong_kernels.cuda.kinematics import place_atoms, place_frames, pull_back
 from osong_kernels.cuda.layout import HEAD, LIMIT, N_RULES, LigandInput, pack_ligands, warp_words
+from osong_kernels.cuda.memory import peek, poke
 from osong_kernels.cuda.minimise import advance, begin, fill_trial, read_progress, write_progress
 from osong_kernels.cuda.place import ligand_of, place_of
 from osong_kernels.cuda.receptor import has_left, list_atoms, pack_receptor, sum_receptor
@@ -50,9 +51,9 @@ def _copy_genes(
     k = lane_index()
     while k < ligand.n_segments + 6:
         if is_coming:
-            shared[at(place.trial + k)] = genotypes[at(pose), at(k)]
+            poke(shared, place.trial + k, 0, genotypes[at(pose), at(k)])
         else:
-            genotypes[at(pose), at(k)] = shared[at(place.base + k)]
+            genotypes[at(pose), at(k)] = peek(shared, place.base + k, 0)
         k = np.int32(k + LANES)
     if is_coming and lane_index() == 0:
         write_progress(shared, place.scalars, begin(_NOTHING_YET))
@@ -65,9 +66,9 @@ def _place(
     tick: Any, shared: Any, bits: Any,
 ) -> Any:  # fmt: skip
     """Place the atoms of the trial point; return how many receptor atoms this lane has listed."""
-    ligand = ligand_of(arrays, bits[at(HEAD)])
+    ligand = ligand_of(arrays, peek(bits, HEAD, 0))
     place = place_of(0, ligand.n_atoms, ligand.n_segments)
-    conformer = bits[at(HEAD + 1)]
+    conformer = peek(bits, HEAD, 1)
     listed = np.int32(words - 3 * ligand.n_atoms)
     place_frames(arrays, ligand, conformer, shared, place.trial, place.frames)
     clear_forces(ligand, bits, place)
@@ -83,22 +84,22 @@ def _evaluate(
     shared: Any, bits: Any,
 ) -> Any:  # fmt: skip
     """Return the exact energy of the trial point; its gradient stands there afterwards."""
-    ligand = ligand_of(arrays, bits[at(HEAD)])
+    ligand = ligand_of(arrays, peek(bits, HEAD, 0))
     place = place_of(0, ligand.n_atoms, ligand.n_segments)
-    limit = rules[at(N_RULES * ligand.number + LIMIT)]
+    limit = peek(rules, N_RULES * ligand.number + LIMIT, 0)
     own = sum_pairs(arrays, ligand, pair_energy_by_formula, weights, limit, shared, bits, place)
     energy = warp_sum(own, shared)
     energy += sum_receptor(
         arrays, ligand, receptor, weights, limit, lists, first, n_listed, shared, bits, place
     )
-    pull_back(arrays, ligand, bits[at(HEAD + 1)], shared, place)
+    pull_back(arrays, ligand, peek(bits, HEAD, 1), shared, place)
     return energy
 
 
 @device
 def _advance(arrays: Any, rules: Any, energy: Any, shared: Any, bits: Any) -> Any:
     """Take the energy of the trial point, and write the next one; return whether it is over."""
-    ligand = ligand_of(arrays, bits[at(HEAD)])
+    ligand = ligand_of(arrays, peek(bits, HEAD, 0))
     place = place_of(0, ligand.n_atoms, ligand.n_segments)
     n_dof = np.int32(ligand.n_segments + 5)
     state = read_progress(shared, place.scalars)
@@ -136,7 +137,8 @@ def refine_poses_of(
         return
     # As in ``chains``: each part of a tick reads them again.
     if lane_index() == 0:
-        bits[at(HEAD)], bits[at(HEAD + 1)] = row, conformers[at(pose)]
+        poke(bits, HEAD, 0, row)
+        poke(bits, HEAD, 1, conformers[at(pose)])
     _copy_genes(arrays, row, genotypes, pose, shared, True)
     first = np.int64(pose) * n_listed_at_most
     n_listed = np.int32(0)
@@ -147,7 +149,7 @@ def refine_poses_of(
         energy = _evaluate(arrays, rules, receptor, weights, lists, first, n_listed, shared, bits)
         if _advance(arrays, rules, energy, shared, bits):
             break
-    _copy_genes(arrays, bits[at(HEAD)], genotypes, pose, shared, False)
+    _copy_genes(arrays, peek(bits, HEAD, 0), genotypes, pose, shared, False)
 
 
 def refine_poses(
