@@ -179,6 +179,7 @@ def sum_receptor(
         wy, sy = _wall(y, receptor.low[1], receptor.high[1], receptor.wall)
         wz, sz = _wall(z, receptor.low[2], receptor.high[2], receptor.wall)
         total += value + wx + wy + wz
+        warp_sync()  # one lane writes over the coordinates that all have read
         if lane_index() == 0:
             gx = gx * factor + sx + np.float32(peek(bits, f, 0)) * _FORCE_UNIT
             gy = gy * factor + sy + np.float32(peek(bits, f, 1)) * _FORCE_UNIT

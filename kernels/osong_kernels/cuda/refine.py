@@ -157,6 +157,8 @@ def refine_poses(
     high: Any, wall: Any, max_ticks: Any, conformers: Any, genotypes: Any, state: Any,
 ) -> None:  # fmt: skip
     """Move ``genotypes`` to the nearest minima of the exact energy; see ``cpu.refine``."""
+    if len(genotypes) == 0 or max_ticks == 0:
+        return  # a device refuses a launch of no blocks
     n_atoms, n_segments = topology.local.shape[1], len(topology.parent)
     ligand = LigandInput(topology, pairs, rules, _NO_KEY, 0, 0, atom_type)
     arrays = bundle_to_device(pack_ligands([ligand], 1))
