@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pytest
 from numba import config
 
 from osong_kernels.contract import KERNELS, mismatches
@@ -22,6 +25,29 @@ def has_device() -> bool:
     from numba import cuda
 
     return bool(cuda.is_available())
+
+
+def speed_up_simulator() -> None:
+    """Let simulated threads take turns often.
+
+    The thread that simulates a block waits for the others by looking at them over and over; with
+    Python's own 5 ms it holds them up for that long at each barrier.
+    """
+    if IS_SIMULATED:
+        sys.setswitchinterval(1e-4)
+
+
+def mark_device_tests(items: list[pytest.Item], folder: Path) -> None:
+    """Mark a folder's tests: without a device they are for the simulator, with one tests of it."""
+    if IS_SIMULATED:
+        return
+    here = [item for item in items if item.path.is_relative_to(folder)]
+    skip = pytest.mark.skip(reason="needs an NVIDIA GPU, or NUMBA_ENABLE_CUDASIM=1")
+    without_device = bool(here) and not has_device()
+    for item in here:
+        item.add_marker(pytest.mark.gpu)
+        if without_device:
+            item.add_marker(skip)
 
 
 class Backend:

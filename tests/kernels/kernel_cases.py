@@ -257,7 +257,7 @@ def type_tables(dtype: Any = np.float32) -> tuple[npt.NDArray[Any], ...]:
     )
 
 
-def make_state(topology: LigandTopology, pool_size: int = 4) -> ChainState:
+def make_state(topology: LigandTopology, pool_size: int = 8) -> ChainState:
     """Return memory for sixteen chains, full of NaN and nonsense: kernels must not read it."""
     n, n_segments = len(topology.map_index), len(topology.parent)
     genes, dof = 6 + n_segments, 5 + n_segments

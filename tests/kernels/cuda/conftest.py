@@ -6,34 +6,19 @@ Numba reads NUMBA_ENABLE_CUDASIM when it is imported, so these run in a process 
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
-from kernel_backends import HAS_NUMBA_CUDA, IS_SIMULATED, Backend, has_device
-
-HERE = Path(__file__).parent
+from kernel_backends import HAS_NUMBA_CUDA, Backend, mark_device_tests, speed_up_simulator
 
 if not HAS_NUMBA_CUDA:
     collect_ignore_glob = ["test_*.py"]
 
-if IS_SIMULATED:
-    # The thread that simulates a block waits for the others by looking at them over and over; with
-    # Python's own 5 ms it holds them up for that long at each barrier.
-    sys.setswitchinterval(1e-4)
+speed_up_simulator()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Without a device these tests are for the simulator; with one they are tests of it."""
-    if IS_SIMULATED:
-        return
-    here = [item for item in items if item.path.is_relative_to(HERE)]
-    skip = pytest.mark.skip(reason="needs an NVIDIA GPU, or NUMBA_ENABLE_CUDASIM=1")
-    without_device = bool(here) and not has_device()
-    for item in here:
-        item.add_marker(pytest.mark.gpu)
-        if without_device:
-            item.add_marker(skip)
+    mark_device_tests(items, Path(__file__).parent)
 
 
 @pytest.fixture(scope="session")
