@@ -85,11 +85,6 @@ _FREQUENCIES: Final = {"_begin_matrix": 0.03, "_update": 0.58, "_accept": 0.61, 
 _HALF_POOL: Final = 4.0
 
 
-_ATOMS_OF_SEGMENT: Final = (
-    "range(arrays.segment_start[at(first + s)], arrays.segment_start[at(first + s + 1)])"
-)
-
-
 @dataclass(frozen=True)
 class Device:
     """A device as its maker describes it.
@@ -208,11 +203,10 @@ def search_rules(shape: Shape) -> Rules:
         names={"carried_words": lambda n_segments: chain_words(n_segments) - (6 + n_segments)},
         frequencies=_FREQUENCIES,
         trips={
-            ("pull_back", _ATOMS_OF_SEGMENT): largest_segment,
-            ("remember", "while pools[wide(pool + slot)] <= energy"): _HALF_POOL,
-            ("_make_room", "range(slot, POOL_SIZE)"): _HALF_POOL,
-            ("_make_room", "range(end, POOL_SIZE)"): 1.0,
-            ("_make_room", "range(min(end, POOL_SIZE - 1) - slot)"): _HALF_POOL,
+            ("pull_back", "i"): largest_segment,
+            ("remember", ""): _HALF_POOL,
+            ("_make_room", "k"): _HALF_POOL,
+            ("_make_room", "back"): _HALF_POOL,
         },
     )
 

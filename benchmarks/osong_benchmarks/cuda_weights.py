@@ -27,6 +27,10 @@ __all__ = ["Place", "Rules", "Shape", "function_at", "weigh"]
 
 _LANES: Final = 32
 _THREADS: Final = 128
+_ACCESSES: Final = {"peek", "poke"}
+"""Functions of the kernels that read or write one element of an array."""
+_NOT_TOLD: Final = (NameError, TypeError, AttributeError, ValueError, SyntaxError)
+"""What working out a range raises where it has names of which nothing is known."""
 _MEMORY: Final = {
     "ldg32", "ldg64", "ldg128", "stg", "lds32", "lds64", "lds128", "sts", "atomic", "local",
 }  # fmt: skip
@@ -87,7 +91,8 @@ class Rules:
     frequencies
         How often a function is called where it is called, by its name; 1 if not named.
     trips
-        How often a loop runs, by its function and the text of what it runs over.
+        How often a loop runs that cannot be worked out, by its function and its variable; without
+        a variable where it is a ``while`` that does not count.
     unit
         A word of what a loop runs over: one turn of it is the unit, such as one evaluation.
     turns
@@ -192,6 +197,8 @@ def _subscripts(file: str) -> Counter[int]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Subscript) and not isinstance(node.slice, ast.Constant):
             counts[node.lineno] += 1
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in _ACCESSES:
+            counts[node.lineno] += 1
         if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Subscript):
             counts[node.target.lineno] += 1
     return counts
@@ -262,19 +269,18 @@ def _trips(
     function: str, loop: _Loop, around: Sequence[_Loop], shape: Shape, rules: Rules
 ) -> float:
     """Return how often a loop runs; for the variables of loops around it, the worst."""
-    told = rules.trips.get((function, loop.iterator))
-    if told is not None:
-        return told
     names = {**rules.names, **shape.names}
+    highest = max((_last_of(each, names) for each in around[-1:]), default=0)
     longest = 0
-    for k in range(max(shape.n_atoms, shape.n_segments + 5)) if around else (0,):
+    for k in range(highest + 1):
         try:
             run = eval(loop.iterator, {}, names | {each.variable: k for each in around})
-        except (NameError, TypeError, AttributeError, ValueError, SyntaxError):
-            raise LookupError(f"{function}: {loop.iterator}") from None
-        highest = max((_last_of(each, names) for each in around[-1:]), default=0)
-        if k <= highest:
-            longest = max(longest, len(run))
+        except _NOT_TOLD:
+            told = rules.trips.get((function, loop.variable))
+            if told is None:
+                raise LookupError(f"{function}: {loop.iterator}") from None
+            return told
+        longest = max(longest, len(run))
     return float(longest)
 
 
@@ -282,7 +288,7 @@ def _last_of(loop: _Loop, names: Mapping[str, Any]) -> int:
     """Return the largest value of a loop's variable over all lanes."""
     try:
         run = eval(loop.iterator, {}, dict(names))
-    except (NameError, TypeError, AttributeError, ValueError, SyntaxError):
+    except _NOT_TOLD:
         return 0
     return run.stop - 1 if isinstance(run, range) else 0
 

@@ -53,7 +53,7 @@ def rarely(ligand):
 SHAPE = Shape(n_atoms=22, n_segments=6, n_pairs=135)
 RULES = Rules(
     unit="N_TICKS", turns=10.0, frequencies={"rarely": 0.1},
-    trips={("rarely", "range(arrays.unknown)"): 7.0},
+    trips={("rarely", "k"): 7.0},
 )  # fmt: skip
 H100 = DEVICES[1]
 
