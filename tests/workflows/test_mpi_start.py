@@ -28,7 +28,7 @@ finally:
 """
 
 
-def start(place, mpi: str) -> subprocess.CompletedProcess[str]:
+def start(place, mpi: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Call `world` with a stand-in for mpi4py."""
     package = place / "mpi4py"
     package.mkdir()
@@ -37,7 +37,8 @@ def start(place, mpi: str) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join([str(place), *filter(None, sys.path)])
     return subprocess.run(
         [sys.executable, "-c", SCRIPT],
-        env=os.environ | {"PYTHONPATH": path},
+        env={k: v for k, v in os.environ.items() if not k.startswith("SLURM_")}
+        | {"PYTHONPATH": path, **variables},
         capture_output=True,
         text=True,
         timeout=60,
@@ -57,3 +58,38 @@ def test_alarm_does_not_outlive_the_start(tmp_path):
     assert done.returncode == 1
     assert "MPI cannot be loaded (no MPI library)" in done.stderr
     assert "AssertionError" not in done.stderr
+
+
+ABORTING = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n"
+SCANCEL = '#!/bin/sh\necho "$@" >> "$0.log"\n'
+
+
+@pytest.mark.parametrize(("mpi", "code"), [(ABORTING, -9), (BROKEN, 1)])
+def test_rank_that_dies_at_the_start_ends_the_step(tmp_path, mpi: str, code: int):
+    scancel = tmp_path / "scancel"
+    scancel.write_text(SCANCEL)
+    scancel.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = start(tmp_path, mpi, SLURM_JOB_ID="7", SLURM_STEP_ID="0", PATH=path)
+    assert done.returncode == code, done.stderr
+    log = tmp_path / "scancel.log"
+    deadline = time.monotonic() + 60
+    while not log.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert log.read_text() == "--signal=KILL 7.0\n"
+
+
+def test_rank_that_comes_up_ends_nobody(tmp_path):
+    from osong_workflows.mpi_start import guarded_start
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLURM_JOB_ID", "7")
+        patch.setenv("SLURM_STEP_ID", "0")
+        patch.setenv("PATH", str(tmp_path))
+        scancel = tmp_path / "scancel"
+        scancel.write_text(SCANCEL)
+        scancel.chmod(0o755)
+        with guarded_start():
+            pass
+    time.sleep(2.5)
+    assert not (tmp_path / "scancel.log").exists()

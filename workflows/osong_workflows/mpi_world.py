@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from osong.errors import CampaignError, InputError, MissingExtraError, OsongError
 from osong_workflows.file_campaigns import campaign_folders
 from osong_workflows.folder import CampaignFolder
+from osong_workflows.mpi_start import guarded_start
 from osong_workflows.settings import read_settings
 from osong_workflows.shared_memory import sweep_shared_memory
 from osong_workflows.tls import TLS_FOLDER, check_certificates, ensure_certificates
@@ -75,10 +76,11 @@ def world() -> Any:
     mpi4py.rc.finalize = False
     # MPI_Init waits for lost ranks too, busily and with Python's lock in its hand: only the kernel
     # can end it. Slurm 22.05's pmi2 on a busy node has been seen to garble what a rank says; that
-    # rank aborts.
+    # rank aborts, and its guard ends the others. The alarm is for what nobody has thought of.
     signal.alarm(int(START_LIMIT_S))
     try:
-        from mpi4py import MPI
+        with guarded_start():
+            from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
         raise CampaignError(
             f"MPI cannot be loaded ({error}): load your site's MPI, or pip install mpich"
