@@ -91,3 +91,4 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, part in parts.items():
         monkeypatch.setitem(sys.modules, f"osong_benchmarks.parts.{name}", part)
     monkeypatch.setattr(registry, "PARTS", tuple(parts))
+    monkeypatch.setattr(registry, "ON_DEMAND", ())
