@@ -174,7 +174,8 @@ def _write_shard(place: Path, index: int, n_rows: int) -> Path:
             table = _rows(rng, shard.start + begin, min(_GROUP_ROWS, n_rows - begin))
             n_failed += table["energy"].null_count
             file.write(table)
-        return file.finish(n_rows - n_failed, Counter({"embed": n_failed}))
+        n_ok = n_rows - n_failed
+        return file.finish(n_ok, Counter({"embed": n_failed}), Counter({"cpu": n_ok}))
 
 
 def _rows(rng: np.random.Generator, start: int, n: int) -> pa.Table:

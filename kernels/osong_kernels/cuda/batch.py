@@ -20,7 +20,7 @@ from osong_kernels.cuda.refine import list_words, refine_poses_of, refine_words
 from osong_kernels.cuda.warp import LANES
 from osong_kernels.physics.pair_terms import PairWeights
 
-__all__ = ["BatchRules", "DeviceTarget", "Refined", "device_bytes", "search_batch", "shared_need"]
+__all__ = ["BatchRules", "DeviceTarget", "Refined", "search_batch"]
 
 _WARPS: Final = 1 if IS_SIMULATED else 4
 """Warps of a block: chains of one ligand, which share the table of its pairs."""
@@ -89,16 +89,6 @@ class Refined(NamedTuple):
 
     genotypes: npt.NDArray[np.float32]
     conformers: npt.NDArray[np.int32]
-
-
-def shared_need(n_atoms: int, n_segments: int) -> int:
-    """Return the bytes of shared memory that a ligand's chains need at least."""
-    return 4 * refine_words(n_atoms, n_segments)
-
-
-def device_bytes(arrays_bytes: int, n_poses: int, n_receptor: int, genes: int) -> int:
-    """Return the bytes that refinement and exchange add to a batch's own arrays."""
-    return arrays_bytes + 4 * n_poses * (list_words(n_receptor) + genes + 4)
 
 
 def search_batch(

@@ -50,6 +50,7 @@ from osong_kernels.cuda.pool import EMPTY, remember
 from osong_kernels.cuda.signatures import FIELD, FLOATS, INTEGERS, LIGANDS, TABLE, WEIGHTS
 from osong_kernels.cuda.warp import (
     LANES,
+    alike,
     at,
     block_index,
     block_sync,
@@ -142,7 +143,7 @@ def _next_start(arrays: Any, chains: Any, pools: Any, shared: Any, bits: Any, fi
 
     ``first`` is where the warp's shared memory begins.
     """
-    row, chain = peek(bits, first + HEAD, 0), peek(bits, first + HEAD, 1)
+    row, chain = alike(peek(bits, first + HEAD, 0)), peek(bits, first + HEAD, 1)
     ligand = ligand_of(arrays, row)
     place = place_of(first, ligand.n_atoms, ligand.n_segments)
     scalars = place.scalars
@@ -189,7 +190,7 @@ def _evaluate(
     arrays: Any, field: Any, pair_energy: Any, weights: Any, shared: Any, bits: Any, first: Any
 ) -> Any:
     """Return the energy of the trial point; its gradient stands in shared memory afterwards."""
-    row = peek(bits, first + HEAD, 0)
+    row = alike(peek(bits, first + HEAD, 0))
     ligand = ligand_of(arrays, row)
     place = place_of(first, ligand.n_atoms, ligand.n_segments)
     limit = peek(arrays.rules, N_RULES * row + LIMIT, 0)
@@ -207,7 +208,7 @@ def _evaluate(
 @device
 def _advance(arrays: Any, energy: Any, shared: Any, bits: Any, first: Any) -> Any:
     """Take the energy of the trial point, and write the next one; return whether it is over."""
-    row = peek(bits, first + HEAD, 0)
+    row = alike(peek(bits, first + HEAD, 0))
     ligand = ligand_of(arrays, row)
     place = place_of(first, ligand.n_atoms, ligand.n_segments)
     n_dof = np.int32(ligand.n_segments + 5)
@@ -266,7 +267,7 @@ def _make_run_chains(pair_energy: Any, is_table: bool) -> Any:
                 energy = _evaluate(arrays, field, pair_energy, table, shared, bits, first)
                 if _advance(arrays, energy, shared, bits, first):
                     _next_start(arrays, chains, pools, shared, bits, first)
-            row, chain = peek(bits, first + HEAD, 0), peek(bits, first + HEAD, 1)
+            row, chain = alike(peek(bits, first + HEAD, 0)), peek(bits, first + HEAD, 1)
             _carry(arrays, row, chain, chains, shared, first, False)
 
     return kernel(run_chains_of)

@@ -156,10 +156,10 @@ def exchange_chains(
         since[at(row)] = waited
     if waited >= patience:
         return
-    first = row * (len(elite) // len(best))
+    first = np.int32(row * (at(len(elite)) // at(len(best))))
     n_chosen = _pick(arrays, ligand, n_chains, pools, limit2, n_elite, elite, first, shared)
     if n_chosen:
-        for group in range(n_chains // GROUP):
+        for group in range(n_chains >> 4):
             if group & 3 != 3:
                 turn = 7 * n_done + _SENT * group
                 _send(arrays, ligand, group, turn, elite, first, n_chosen, chains, pools, shared)
@@ -235,7 +235,7 @@ def gather_minima(
     shared = cuda.shared.array(0, types.float32)
     row = block_index()
     ligand = ligand_of(arrays, row)
-    n_wanted = len(chosen) // len(counts)
+    n_wanted = np.int32(at(len(chosen)) // at(len(counts)))
     first = row * n_wanted
     n_found = _pick(arrays, ligand, n_chains, pools, limit2, n_wanted, chosen, first, shared)
     n_genes = ligand.n_segments + 6

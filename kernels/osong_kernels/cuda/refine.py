@@ -22,7 +22,7 @@ from osong_kernels.cuda.minimise import advance, begin, fill_trial, read_progres
 from osong_kernels.cuda.place import ligand_of, place_of
 from osong_kernels.cuda.receptor import has_left, list_atoms, pack_receptor, sum_receptor
 from osong_kernels.cuda.signatures import FLOATS, INTEGERS, LIGANDS, RECEPTOR, WEIGHTS
-from osong_kernels.cuda.warp import LANES, at, block_index, lane_index, warp_sum, warp_sync
+from osong_kernels.cuda.warp import LANES, alike, at, block_index, lane_index, warp_sum, warp_sync
 
 __all__ = ["OFFLINE", "list_words", "refine_poses", "refine_poses_of", "refine_words"]
 
@@ -66,9 +66,9 @@ def _place(
     tick: Any, shared: Any, bits: Any,
 ) -> Any:  # fmt: skip
     """Place the atoms of the trial point; return how many receptor atoms this lane has listed."""
-    ligand = ligand_of(arrays, peek(bits, HEAD, 0))
+    ligand = ligand_of(arrays, alike(peek(bits, HEAD, 0)))
     place = place_of(0, ligand.n_atoms, ligand.n_segments)
-    conformer = peek(bits, HEAD, 1)
+    conformer = alike(peek(bits, HEAD, 1))
     listed = np.int32(words - 3 * ligand.n_atoms)
     place_frames(arrays, ligand, conformer, shared, place.trial, place.frames)
     clear_forces(ligand, bits, place)
@@ -84,7 +84,7 @@ def _evaluate(
     shared: Any, bits: Any,
 ) -> Any:  # fmt: skip
     """Return the exact energy of the trial point; its gradient stands there afterwards."""
-    ligand = ligand_of(arrays, peek(bits, HEAD, 0))
+    ligand = ligand_of(arrays, alike(peek(bits, HEAD, 0)))
     place = place_of(0, ligand.n_atoms, ligand.n_segments)
     limit = peek(rules, N_RULES * ligand.number + LIMIT, 0)
     own = sum_pairs(arrays, ligand, pair_energy_by_formula, weights, limit, shared, bits, place)
@@ -92,14 +92,14 @@ def _evaluate(
     energy += sum_receptor(
         arrays, ligand, receptor, weights, limit, lists, first, n_listed, shared, bits, place
     )
-    pull_back(arrays, ligand, peek(bits, HEAD, 1), shared, place)
+    pull_back(arrays, ligand, alike(peek(bits, HEAD, 1)), shared, place)
     return energy
 
 
 @device
 def _advance(arrays: Any, rules: Any, energy: Any, shared: Any, bits: Any) -> Any:
     """Take the energy of the trial point, and write the next one; return whether it is over."""
-    ligand = ligand_of(arrays, peek(bits, HEAD, 0))
+    ligand = ligand_of(arrays, alike(peek(bits, HEAD, 0)))
     place = place_of(0, ligand.n_atoms, ligand.n_segments)
     n_dof = np.int32(ligand.n_segments + 5)
     state = read_progress(shared, place.scalars)

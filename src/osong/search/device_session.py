@@ -19,7 +19,6 @@ from osong.search.chains import BETTER_KCAL, POOL_RMSD, box_corners, n_elite, se
 from osong.search.memory import (
     BatchPlan,
     DeviceBatch,
-    LigandCost,
     LigandShape,
     Misfit,
     SearchSize,
@@ -33,7 +32,7 @@ try:
     from osong_kernels.cuda import batch as device
     from osong_kernels.cuda.compile import IS_SIMULATED
     from osong_kernels.cuda.device_memory import bundle_to_device, single_precision, to_device
-    from osong_kernels.cuda.layout import LigandInput, chain_words, pool_words
+    from osong_kernels.cuda.layout import LigandInput
     from osong_kernels.cuda.receptor import pack_receptor
     from osong_kernels.cuda.search import device_field
 except ImportError as error:
@@ -43,6 +42,8 @@ __all__ = ["DeviceSession", "Found"]
 
 _STREAMS: Final = 1 if IS_SIMULATED else 2
 """Batches under way at once: while one is finished on the host, the device works at the next."""
+_FEWEST: Final = 64
+"""Ligands of a batch where there are more: some 8,000 chains in `fast` keep any device busy."""
 _GROUP: Final = 16
 _LAUNCH_BYTES: Final = 64 * 2**20
 """For the kernels' code and what a driver allocates at their first launch."""
@@ -147,17 +148,17 @@ class DeviceSession:
         effort = self._host.effort
         n_receptor = len(self._host.receptor.atom_type)
 
-        def cost(shape: LigandShape, size: SearchSize) -> LigandCost:
-            return ligand_cost(shape, size, n_receptor)
-
         field = self._host.maps.field()
         return plan_batches(
             [job.shape for job in jobs],
             free_bytes=self._free_bytes() // _STREAMS,
             target_bytes=(4 * field.maps.nbytes + 64 * n_receptor + _LAUNCH_BYTES) // _STREAMS,
-            size=SearchSize(effort.n_groups * _GROUP, n_refined=effort.n_refined),
+            size=SearchSize(
+                effort.n_groups * _GROUP, n_refined=effort.n_refined, n_receptor=n_receptor
+            ),
             shared_limit=48 * 1024 - 4 * 512,
-            cost_of=cost,
+            # Several batches: while the host finishes one, the device has the next.
+            max_ligands=max(_FEWEST, len(jobs) // (2 * _STREAMS)),
         )
 
     def _search(self, jobs: Sequence[_Job], plan: BatchPlan) -> list[tuple[_Job, list[Pose]]]:
@@ -237,16 +238,6 @@ class DeviceSession:
         from numba import cuda
 
         return int(cuda.current_context().get_memory_info().free)
-
-
-def ligand_cost(shape: LigandShape, size: SearchSize, n_receptor: int) -> LigandCost:
-    """Return what a ligand takes, as `osong_kernels.cuda` lays it out."""
-    n_segments = 1 + shape.n_torsions
-    words = size.n_chains * (chain_words(n_segments) + pool_words(shape.n_atoms, n_segments) + 1)
-    words += 3 * shape.n_conformers * (shape.n_atoms + 2 * n_segments)
-    words += 3 * shape.n_atoms + 4 * n_segments + 2 * shape.n_pairs + 64
-    n_bytes = device.device_bytes(4 * words, size.n_refined, n_receptor, 6 + n_segments)
-    return LigandCost(n_bytes, device.shared_need(shape.n_atoms, n_segments))
 
 
 def _stream() -> Any:

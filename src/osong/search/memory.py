@@ -27,8 +27,9 @@ __all__ = [
 _WORD: Final = 4
 _TABLES: Final = 12 * 4 + 9 * 4 + 2 * 8 + 2 * 8
 """Bytes of a ligand's rows of sizes, rules, key and offsets."""
-_CHAIN_SCALARS: Final = 7
-_CHAIN_INTEGERS: Final = 4
+_CHAIN_SCALARS: Final = 10
+_HEAD: Final = 2
+_WARP: Final = 32
 _USABLE: Final = 0.9
 _KEPT_BYTES: Final = 128 * 2**20
 """The rest is for what the driver keeps to itself, and for rounding: a batch is some thirty arrays,
@@ -65,11 +66,14 @@ class SearchSize:
         Distinct minima that a chain remembers.
     n_refined
         Minima that go to the exact refinement.
+    n_receptor
+        Receptor atoms: each of these minima has a list of those near it.
     """
 
     n_chains: int
     pool_size: int = 8
     n_refined: int = 32
+    n_receptor: int = 0
 
 
 @dataclass(frozen=True)
@@ -152,14 +156,15 @@ def ligand_cost(shape: LigandShape, size: SearchSize) -> LigandCost:
     triangle = dof * (dof + 1) // 2
     topology = 3 * shape.n_conformers * (n + 2 * n_segments)
     topology += 3 * n + 2 * n_segments + 1 + dof + 2 * shape.n_pairs
-    chain = 3 * genes + 2 * dof + triangle + _CHAIN_SCALARS + _CHAIN_INTEGERS
+    chain = 3 * genes + 2 * dof + triangle + _CHAIN_SCALARS
     minimum = 2 + genes + 3 * n
-    # Each chain's pool; what the exchange finds distinct, at most one of a chain; the refined ones,
-    # before and after.
-    chains = size.n_chains * (chain + size.pool_size * minimum + minimum)
-    refined = 2 * size.n_refined * (minimum + triangle + 3 * genes + 6 * n)
-    # While a chain is advanced: coordinates, forces, frames of the segments, the matrix.
-    shared = 6 * n + 18 * n_segments + 2 * genes + 5 * dof + triangle
+    # Each chain's pool, and its share of what the exchange finds distinct.
+    chains = size.n_chains * (chain + size.pool_size * minimum + 1)
+    # Of the batch all genotypes have the size of the largest, and ligands of a batch are alike.
+    refined = size.n_refined * (2 * genes + 4 + size.n_receptor + _WARP)
+    # While a pose is refined, which takes more than a chain in the search: coordinates, those for
+    # which receptor atoms were listed, forces, frames of the segments, the matrix.
+    shared = 9 * n + 18 * n_segments + 2 * genes + 5 * dof + triangle + _CHAIN_SCALARS + _HEAD
     return LigandCost(_TABLES + _WORD * (topology + chains + refined), _WORD * shared)
 
 
