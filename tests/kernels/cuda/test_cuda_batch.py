@@ -119,8 +119,8 @@ def test_a_ligand_in_vain_ends_early(target: DeviceTarget) -> None:
     patient, hasty, short = (
         search(target, [SMALL], replace(RULES, gain=1e9, **changes))[0]
         for changes in (
-            {"patience": 9, "max_rounds": 3},
-            {"patience": 1, "max_rounds": 3},
+            {"patience": 9, "max_rounds": 5},
+            {"patience": 1, "max_rounds": 5},
             {"patience": 9, "max_rounds": 2},
         )
     )
