@@ -105,7 +105,8 @@ class DeviceSession:
         self._device = device
         self._memory_bytes = memory_bytes
         self._target: tuple[int, Any] | None = None
-        self._select()
+        with _device_errors(device):
+            self._select()
 
     def dock_many(self, molecules: Sequence[Sequence[PreparedLigand]]) -> list[Found]:
         """Dock the variants of each molecule; return what became of each, in their order.
@@ -254,12 +255,20 @@ def _device_errors(number: int) -> Iterator[None]:
     if IS_SIMULATED:
         yield
         return
-    from numba.cuda.cudadrv.driver import CudaAPIError
-    from numba.cuda.cudadrv.error import CudaSupportError
-
     try:
         yield
-    except (CudaAPIError, CudaSupportError) as error:
+    except _driver_errors() as error:
         raise ResourceError(
             f"device {number}: {error}; osong doctor says what is wrong, --backend cpu does without"
         ) from error
+
+
+def _driver_errors() -> tuple[type[Exception], ...]:
+    """Return what is raised where the driver fails: by numba-cuda, and by cuda.core at launches."""
+    from numba.cuda.cudadrv.error import CudaDriverError, CudaSupportError
+
+    try:
+        from cuda.core._utils.cuda_utils import CUDAError  # it has no public name (cuda-core 1.2)
+    except ImportError:
+        return CudaDriverError, CudaSupportError
+    return CudaDriverError, CudaSupportError, CUDAError
