@@ -21,7 +21,12 @@ def to_device(array: Any, stream: Any = 0) -> Any:
 
 def to_host(array: Any, stream: Any = 0) -> Any:
     """Return an array of the device in the host's memory."""
-    return array if IS_SIMULATED else array.copy_to_host(stream=stream)
+    if IS_SIMULATED:
+        return array
+    found = array.copy_to_host(stream=stream)
+    if stream:
+        stream.synchronize()
+    return found
 
 
 def empty(shape: Any, dtype: Any) -> Any:
