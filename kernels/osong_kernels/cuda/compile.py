@@ -36,6 +36,9 @@ __all__ = [
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+# A batch may be small, and Numba would tell the user of each of its launches.
+config.CUDA_LOW_OCCUPANCY_WARNINGS = 0
+
 IS_SIMULATED: Final = bool(config.ENABLE_CUDASIM)
 """Whether kernels run in Numba's simulator (``NUMBA_ENABLE_CUDASIM=1``)."""
 
