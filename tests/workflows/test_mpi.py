@@ -196,7 +196,7 @@ def start_in_slurm(cluster: Cluster, bed: slurm_bed.SlurmBed, function: str, n: 
     """Start ranks by srun, again where they do not find each other.
 
     On a busy machine, MPICH under the pmi2 of Slurm 22.05 now and then stays in MPI_Init. Osong's
-    ranks end after ten minutes of that, and their job is requeued; a test is less patient.
+    ranks end after five minutes of that, and their job is requeued; a test is less patient.
     """
     for _ in range(_STARTS):
         _srun(cluster, bed, function, n)

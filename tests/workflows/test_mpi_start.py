@@ -93,3 +93,22 @@ def test_rank_that_comes_up_ends_nobody(tmp_path):
             pass
     time.sleep(2.5)
     assert not (tmp_path / "scancel.log").exists()
+
+
+def test_libfabric_is_taken_unless_somebody_says_otherwise(tmp_path, monkeypatch):
+    from osong_workflows import mpi_start
+
+    monkeypatch.setattr(mpi_start, "_has_mpich", lambda: True)
+    environment = {"LD_LIBRARY_PATH": f":{tmp_path}"}
+    mpi_start.prefer_ofi(environment)
+    assert environment.pop("MPIR_CVAR_CH4_NETMOD") == "ofi"
+    (tmp_path / "libmpi.so.12").touch()
+    mpi_start.prefer_ofi(environment)
+    assert "MPIR_CVAR_CH4_NETMOD" not in environment, "a site's own MPI"
+    said = {"MPIR_CVAR_CH4_NETMOD": "ucx"}
+    mpi_start.prefer_ofi(said)
+    assert said == {"MPIR_CVAR_CH4_NETMOD": "ucx"}
+    monkeypatch.setattr(mpi_start, "_has_mpich", lambda: False)
+    environment = {}
+    mpi_start.prefer_ofi(environment)
+    assert not environment

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from osong.errors import CampaignError, InputError, MissingExtraError, OsongError
 from osong_workflows.file_campaigns import campaign_folders
 from osong_workflows.folder import CampaignFolder
-from osong_workflows.mpi_start import guarded_start
+from osong_workflows.mpi_start import guarded_start, prefer_ofi
 from osong_workflows.settings import read_settings
 from osong_workflows.shared_memory import sweep_shared_memory
 from osong_workflows.tls import TLS_FOLDER, check_certificates, ensure_certificates
@@ -46,7 +46,7 @@ _LAUNCHED: Final = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
 """Where launchers say how many ranks they started, the innermost first."""
 _RANK: Final = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID")
 _FEWEST: Final = 3
-START_LIMIT_S: Final = 600.0
+START_LIMIT_S: Final = 300.0
 """A rank that does not come up within this leaves the others waiting, without a word from MPI."""
 _FINALIZE_S: Final = 30.0
 _SILENCE_S: Final = 3.0
@@ -77,6 +77,7 @@ def world() -> Any:
     # MPI_Init waits for lost ranks too, busily and with Python's lock in its hand: only the kernel
     # can end it. Slurm 22.05's pmi2 on a busy node has been seen to garble what a rank says; that
     # rank aborts, and its guard ends the others. The alarm is for what nobody has thought of.
+    prefer_ofi(os.environ)
     signal.alarm(int(START_LIMIT_S))
     try:
         with guarded_start():
