@@ -79,6 +79,16 @@ def test_rank_that_dies_at_the_start_ends_the_step(tmp_path, mpi: str, code: int
     assert log.read_text() == "--signal=KILL 7.0\n"
 
 
+def test_somebodys_shell_is_no_step_of_ranks(tmp_path):
+    scancel = tmp_path / "scancel"
+    scancel.write_text(SCANCEL)
+    scancel.chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    start(tmp_path, BROKEN, SLURM_JOB_ID="7", SLURM_STEP_ID="4294967290", PATH=path)
+    time.sleep(3.0)
+    assert not (tmp_path / "scancel.log").exists()
+
+
 def test_rank_that_comes_up_ends_nobody(tmp_path):
     from osong_workflows.mpi_start import guarded_start
 

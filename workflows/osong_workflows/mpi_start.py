@@ -18,6 +18,7 @@ __all__ = ["guarded_start", "prefer_ofi"]
 
 _NETWORK: Final = "MPIR_CVAR_CH4_NETMOD"
 _LIBRARY: Final = "libmpi.so.12"
+_SPECIAL_STEPS: Final = 4_000_000_000
 _UP: Final = b"1"
 _LAST_WORDS_S: Final = 2.0
 """So long a rank that says why it ends may take for it."""
@@ -55,7 +56,8 @@ def guarded_start() -> Iterator[None]:
     die, however it does. Outside of Slurm launchers end all ranks by themselves.
     """
     job, step = os.environ.get("SLURM_JOB_ID", ""), os.environ.get("SLURM_STEP_ID", "")
-    if not (job and step):
+    # Slurm counts steps from 0; the largest numbers are a batch script and somebody's shell.
+    if not (job and step.isdecimal() and int(step) < _SPECIAL_STEPS):
         yield
         return
     reads, writes = os.pipe()
@@ -66,11 +68,14 @@ def guarded_start() -> Iterator[None]:
     os.close(reads)
     try:
         yield
-        os.write(writes, _UP)
+        # Without its guard a rank does as well.
+        with contextlib.suppress(BrokenPipeError):
+            os.write(writes, _UP)
     finally:
         os.close(writes)
     # Up: the guard has nothing more to do. After an error it is left alone to end the others.
-    os.waitpid(guard, 0)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(guard, 0)
 
 
 def _guard(reads: int, step: str) -> None:
