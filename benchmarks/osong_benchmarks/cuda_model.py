@@ -35,6 +35,7 @@ __all__ = [
     "evaluation_of",
     "host_rate",
     "predict",
+    "process_rate",
     "search_rules",
 ]
 
@@ -47,6 +48,8 @@ PREPARE_MS: Final = 147.4
 """A ligand on one core of docs/performance.md, from SMILES: reading, states, geometries, types."""
 FINISH_MS: Final = 13.9
 """A ligand on one core: exact terms, selection and molecules of the poses."""
+ARRAYS_MS: Final = 1.5
+"""A ligand on one core: the arrays that the search takes, made of a prepared ligand."""
 
 _LANES: Final = 32
 _SECTOR: Final = 32  # bytes: the least that is read of the second-level cache
@@ -266,6 +269,17 @@ def _roof_clocks(device: Device, evaluation: Evaluation) -> dict[str, float]:
     return clocks | {"issue": evaluation.total / _SCHEDULERS}
 
 
-def host_rate(n_cores: int, *, is_prepared: bool) -> float:
-    """Return ligands a second that a host feeds a device with, on cores like those measured."""
-    return n_cores * 1e3 / (FINISH_MS if is_prepared else PREPARE_MS + FINISH_MS)
+def host_rate(n_cores: int) -> float:
+    """Return ligands a second that a host prepares from SMILES, on cores like those measured.
+
+    One of the cores is the device's process.
+    """
+    return (n_cores - 1) * 1e3 / PREPARE_MS
+
+
+def process_rate() -> float:
+    """Return ligands a second that the one process of a device makes arrays of and finishes.
+
+    It is Python: one core's worth, however many threads it has.
+    """
+    return 1e3 / (ARRAYS_MS + FINISH_MS)

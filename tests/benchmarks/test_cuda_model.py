@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from osong_benchmarks.cuda_model import (
+    ARRAYS_MS,
     DEVICES,
     EVALUATIONS_A_LIGAND,
     FINISH_MS,
@@ -17,6 +18,7 @@ from osong_benchmarks.cuda_model import (
     device_named,
     host_rate,
     predict,
+    process_rate,
 )
 from osong_benchmarks.cuda_sass import Frames
 from osong_benchmarks.cuda_tables import model_table, stage_table
@@ -142,8 +144,17 @@ def test_slow_memory_bounds_what_reads_much() -> None:
 
 
 def test_the_host() -> None:
-    assert host_rate(10, is_prepared=True) == pytest.approx(1e4 / FINISH_MS)
-    assert host_rate(10, is_prepared=False) == pytest.approx(1e4 / (PREPARE_MS + FINISH_MS))
+    assert host_rate(11) == pytest.approx(1e4 / PREPARE_MS)
+    assert process_rate() == pytest.approx(1e3 / (ARRAYS_MS + FINISH_MS))
+
+
+def test_finishing_in_one_process_bounds_what_a_device_does_in_all() -> None:
+    row = model_table([predict(H100, EVALUATION, n_warps=64)]).splitlines()[-1]
+    prepared, finished = host_rate(H100.host_cores), process_rate()
+    assert row.split(" | ")[-4:] == [
+        f"{prepared:,.0f}", f"{finished:,.0f}", f"{min(prepared, finished):,.0f}",
+        f"{finished:,.0f} |",
+    ]  # fmt: skip
 
 
 def test_devices_are_known_by_the_driver_s_names() -> None:
