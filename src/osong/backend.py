@@ -6,6 +6,7 @@ of its own: on a broken node it may hang, or crash.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import json
@@ -40,6 +41,8 @@ BACKENDS: Final[tuple[str, ...]] = get_args(BackendName)
 _LIBRARY: Final = "libcuda.so.1"
 _PROBE_S: Final = 60.0
 """Eight devices without a persistence daemon take the driver some ten seconds."""
+_KILL_S: Final = 5.0
+"""A process that is stuck in the driver may outlive its end."""
 _NO_DEVICE: Final = 100
 """CUDA_ERROR_NO_DEVICE: there is a driver, and nothing for it to drive, or nothing visible."""
 _SIMULATOR: Final = "NUMBA_ENABLE_CUDASIM"
@@ -72,6 +75,19 @@ _NEEDS: Final = {
     12: Needs((12, 0), "525", (7, 0)),
     13: Needs((13, 0), "580", (7, 5)),
 }
+_NEWEST: Final = max(_NEEDS)
+_TOOLKIT: Final = "cuda-toolkit"
+_COMPILERS: Final = {
+    12: ("nvidia-cuda-nvcc-cu12", "nvidia-nvjitlink-cu12"),  # the first brings NVVM
+    13: ("nvidia-nvvm", "nvidia-nvjitlink"),
+}
+"""Distributions that numba-cuda compiles with, by the toolkit's major version."""
+_REMEDIES: Final = {
+    12: "pip install 'numba-cuda[cu12]'",
+    13: "pip install 'osong[cuda]'",
+}
+_SEE_DRIVER: Final = "see with nvidia-smi whether the driver works and restart the node if not"
+_NO_NUMBA: Final = f"the package 'numba-cuda' is not installed: {_REMEDIES[_NEWEST]}"
 
 
 @dataclass(frozen=True)
@@ -116,11 +132,14 @@ class Driver:
         That this process may see.
     problem
         Why there is no answer; "" where there is one.
+    remedy
+        What would help; for those who ask for CUDA.
     """
 
     cuda: tuple[int, int] | None = None
     devices: tuple[Device, ...] = ()
     problem: str = ""
+    remedy: str = ""
 
 
 @dataclass(frozen=True)
@@ -186,10 +205,14 @@ def choose_backend(
     problem = driver_problem(driver)
     if problem and wanted == "auto":
         return Backend("cpu", problem)
-    if driver.devices and find_spec("numba_cuda") is None:
+    if problem == _NO_NUMBA:
         raise MissingExtraError("numba-cuda", extra="cuda", purpose="backend cuda")
     if problem:
-        raise ResourceError(f"backend cuda: {problem}; or dock on CPUs with backend auto or cpu")
+        remedy = _remedy(driver)
+        first = f"{remedy}, " if remedy else ""
+        raise ResourceError(
+            f"backend cuda: {problem}; {first}or dock on CPUs with backend auto or cpu"
+        )
     devices = _share(_usable(driver.devices), rank, n_ranks, environment)
     return Backend("cuda", "; ".join(map(str, devices)), devices)
 
@@ -210,34 +233,74 @@ def driver_problem(driver: Driver) -> str:
     """Return why CUDA cannot be used here and what would mend that, on one line; "" if it can."""
     if driver.problem:
         return driver.problem
-    wanted = needs()
+    wanted, lacking = needs(), _packages_problem()
     if driver.cuda is not None and driver.cuda < wanted.cuda:
+        if lacking and wanted == _NEEDS[_NEWEST]:
+            return _too_old_for_extra(driver.cuda)
+        older = _older_packages(driver.cuda)
         return (
             f"the NVIDIA driver speaks CUDA {_dotted(driver.cuda)} and the installed packages need "
             f"{_dotted(wanted.cuda)}: update the driver to {wanted.driver} or newer"
-            + _older_packages(driver.cuda)
+            + (f", or {older}" if older else "")
         )
     if not driver.devices:
         return "no NVIDIA device is visible here (CUDA_VISIBLE_DEVICES, or the job's GPUs)"
     if not _usable(driver.devices):
-        best = max(device.compute_capability for device in driver.devices)
         return (
-            f"the NVIDIA devices here have compute capability {_dotted(best)} and Osong needs "
-            f"{_dotted(wanted.compute_capability)} or more"
+            f"the NVIDIA devices here have compute capability {_dotted(_best(driver.devices))} and "
+            f"Osong needs {_dotted(wanted.compute_capability)} or more"
         )
+    return lacking
+
+
+def _remedy(driver: Driver) -> str:
+    """Return what helps where the problem's own line does not tell."""
+    if driver.problem:
+        return driver.remedy
+    if not driver.devices:
+        return "ask the job for a GPU or set CUDA_VISIBLE_DEVICES"
+    return "" if _usable(driver.devices) else "use a newer device"
+
+
+def _packages_problem() -> str:
+    """Return what is missing of the packages that compile for a device; "" if nothing is."""
     if find_spec("numba_cuda") is None:
-        return "the package 'numba-cuda' is not installed: pip install 'osong[cuda]'"
-    return ""
+        return _NO_NUMBA
+    version = _version(_TOOLKIT)
+    major = _major(version)
+    if version and major not in _NEEDS:
+        known = " and ".join(map(str, _NEEDS))
+        return (
+            f"the CUDA toolkit {version} is installed and Osong knows those of CUDA {known}: "
+            f"{_REMEDIES[_NEWEST]}"
+        )
+    wheels = (_TOOLKIT, *_COMPILERS.get(major, _COMPILERS[_NEWEST]))
+    missing = [name for name in wheels if not _version(name)]
+    if not missing:
+        return ""
+    return (
+        f"numba-cuda is installed without its CUDA toolkit ({', '.join(missing)}): "
+        f"{_REMEDIES.get(major, _REMEDIES[_NEWEST])}"
+    )
+
+
+def _version(distribution: str) -> str:
+    """Return the version of what is installed; "" if it is not."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _major(version: str) -> int:
+    text = version.partition(".")[0]
+    return int(text) if text.isdecimal() else 0
 
 
 def needs() -> Needs:
     """Return what the installed CUDA packages ask of driver and device."""
-    try:
-        major = int(metadata.version("cuda-toolkit").partition(".")[0])
-    except (metadata.PackageNotFoundError, ValueError):
-        # What `pip install 'osong[cuda]'` would bring.
-        major = max(_NEEDS)
-    return _NEEDS.get(major, _NEEDS[max(_NEEDS)])
+    # Without them: what `pip install 'osong[cuda]'` would bring.
+    return _NEEDS.get(_major(_version(_TOOLKIT)), _NEEDS[_NEWEST])
 
 
 def find_driver() -> Driver:
@@ -254,23 +317,43 @@ def _find_driver(visible: str) -> Driver:
     try:
         ctypes.CDLL(_LIBRARY)
     except OSError:
-        return Driver(problem=f"no NVIDIA driver here ({_LIBRARY} is not found)")
+        return Driver(
+            problem=f"no NVIDIA driver here ({_LIBRARY} is not found)",
+            remedy=f"install the NVIDIA driver {_NEEDS[_NEWEST].driver} or newer",
+        )
     command = [sys.executable, "-P", "-m", "osong.backend"]
     path = os.pathsep.join(filter(None, sys.path))
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             command,
-            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             text=True,
-            timeout=_PROBE_S,
-            check=False,
             env=os.environ | {"PYTHONPATH": path},
         )
-    except subprocess.TimeoutExpired:
-        return Driver(problem=f"the NVIDIA driver did not answer within {_PROBE_S:.0f} s")
     except OSError as error:
-        return Driver(problem=f"the NVIDIA driver could not be asked ({error.strerror or error})")
-    return _read_answer(done.returncode, done.stdout)
+        problem = f"the NVIDIA driver could not be asked ({error.strerror or error})"
+        return Driver(problem=problem, remedy=_SEE_DRIVER)
+    try:
+        text, _ = process.communicate(timeout=_PROBE_S)
+    except subprocess.TimeoutExpired:
+        _end(process)
+        problem = f"the NVIDIA driver did not answer within {_PROBE_S:.0f} s"
+        return Driver(problem=problem, remedy=_SEE_DRIVER)
+    except BaseException:
+        _end(process)
+        raise
+    return _read_answer(process.returncode, text)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Kill a process; one that hangs in the driver is left behind, not waited for."""
+    process.kill()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=_KILL_S)
+    if process.stdout is not None:
+        process.stdout.close()
 
 
 def _read_answer(code: int, text: str) -> Driver:
@@ -278,14 +361,15 @@ def _read_answer(code: int, text: str) -> Driver:
     try:
         answer: dict[str, Any] = json.loads(text)
     except json.JSONDecodeError:
-        return Driver(problem=f"the NVIDIA driver ended the process that asked it (code {code})")
+        problem = f"the NVIDIA driver ended the process that asked it (code {code})"
+        return Driver(problem=problem, remedy=_SEE_DRIVER)
     devices = tuple(
         Device(index, name, n_bytes, (major, minor))
         for index, (name, n_bytes, major, minor) in enumerate(answer["devices"])
     )
     cuda = answer["cuda"]
     version = None if cuda is None else (cuda // 1000, cuda % 1000 // 10)
-    return Driver(version, devices, answer["problem"])
+    return Driver(version, devices, answer["problem"], _SEE_DRIVER if answer["problem"] else "")
 
 
 def _simulated(wanted: str) -> Backend:
@@ -313,10 +397,21 @@ def _share(
     return devices[rank::n_ranks] or (devices[rank % len(devices)],)
 
 
+def _best(devices: Sequence[Device]) -> tuple[int, int]:
+    return max(device.compute_capability for device in devices)
+
+
 def _older_packages(cuda: tuple[int, int]) -> str:
-    """Return the other remedy where the driver is good for an older toolkit."""
+    """Return what installs the newest packages that a driver is good for; "" if none are."""
     major = max((m for m, wanted in _NEEDS.items() if wanted.cuda <= cuda), default=0)
-    return f", or pip install 'numba-cuda[cu{major}]'" if major else ""
+    return _REMEDIES.get(major, "")
+
+
+def _too_old_for_extra(cuda: tuple[int, int]) -> str:
+    """Return what to do where nothing is installed and the driver is too old for the extra."""
+    wanted, older = _NEEDS[_NEWEST], _older_packages(cuda)
+    remedy = f"for this driver: {older}" if older else "update the driver"
+    return f"osong[cuda] needs CUDA {_NEWEST} (driver {wanted.driver} or newer); {remedy}"
 
 
 def _dotted(version: tuple[int, int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
@@ -26,9 +27,15 @@ def _packages(monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, "13.0.1")
 
 
-def install(monkeypatch: pytest.MonkeyPatch, toolkit: str | None, *, numba: bool = True) -> None:
+def install(
+    monkeypatch: pytest.MonkeyPatch,
+    toolkit: str | None,
+    *,
+    numba: bool = True,
+    missing: str = "none",
+) -> None:
     def version(name: str) -> str:
-        if name != "cuda-toolkit" or toolkit is None:
+        if toolkit is None or name == missing:
             raise metadata.PackageNotFoundError(name)
         return toolkit
 
@@ -108,6 +115,60 @@ def test_missing_package_comes_with_its_line(monkeypatch: pytest.MonkeyPatch) ->
         choose(GOOD, "cuda")
 
 
+@pytest.mark.parametrize(
+    ("driver", "line"),
+    [
+        (
+            Driver((12, 4), (H100,)),
+            r"osong\[cuda\] needs CUDA 13 \(driver 580 or newer\); for this driver: "
+            r"pip install 'numba-cuda\[cu12\]'",
+        ),
+        (Driver((11, 8), (H100,)), r"\(driver 580 or newer\); update the driver"),
+        (Driver((13, 0), (PASCAL,)), r"compute capability 6\.0"),
+    ],
+    ids=["driver of CUDA 12", "driver of CUDA 11", "device too old"],
+)
+def test_packages_are_asked_for_only_where_they_would_do(
+    monkeypatch: pytest.MonkeyPatch, driver: Driver, line: str
+) -> None:
+    install(monkeypatch, None, numba=False)
+    assert re.search(line, choose(driver).reason)
+    with pytest.raises(ResourceError, match=line):
+        choose(driver, "cuda")
+
+
+@pytest.mark.parametrize(
+    ("toolkit", "missing", "line"),
+    [
+        (None, "none", r"without its CUDA toolkit \(cuda-toolkit, nvidia-nvvm, nvidia-nvjitlink\)"),
+        ("13.0", "nvidia-nvvm", r"\(nvidia-nvvm\): pip install 'osong\[cuda\]'"),
+        ("12.9", "nvidia-nvjitlink-cu12", r"-cu12\): pip install 'numba-cuda\[cu12\]'"),
+        ("14.1", "none", r"toolkit 14\.1 is installed .* 12 and 13: pip install 'osong\[cuda\]'"),
+    ],
+)
+def test_a_toolkit_that_is_missing_or_unknown_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, toolkit: str | None, missing: str, line: str
+) -> None:
+    install(monkeypatch, toolkit, missing=missing)
+    assert re.search(line, choose(GOOD).reason)
+    with pytest.raises(ResourceError, match=line):
+        choose(GOOD, "cuda")
+
+
+@pytest.mark.parametrize(
+    ("driver", "remedy"),
+    [
+        (Driver(problem="none", remedy="install it"), "none; install it, or dock on CPUs"),
+        (Driver((13, 0)), "set CUDA_VISIBLE_DEVICES, or dock on CPUs"),
+        (Driver((13, 0), (PASCAL,)), "; use a newer device, or dock on CPUs"),
+        (Driver((12, 4), (H100,)), r"'numba-cuda\[cu12\]'; or dock on CPUs"),
+    ],
+)
+def test_who_asks_for_cuda_is_told_what_helps(driver: Driver, remedy: str) -> None:
+    with pytest.raises(ResourceError, match=remedy):
+        choose(driver, "cuda")
+
+
 def test_unknown_backend_is_refused() -> None:
     with pytest.raises(InputError, match="choose one of auto, cpu, cuda"):
         choose_backend("gpu")
@@ -151,14 +212,35 @@ def test_the_simulator_only_where_it_is_asked_for() -> None:
     assert choose_backend("cuda", environment=simulated).devices[0].name == "Numba's simulator"
 
 
-class Answers:
-    """Stands for the process that asks the driver."""
+class FakeProcess:
+    """Stands for the process that asks the driver; it may hang, and not even die."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, stdout: str, code: int = 0) -> None:
-        monkeypatch.setattr(backend.ctypes, "CDLL", lambda name: None)
-        done = subprocess.CompletedProcess([], code, stdout, "")
-        monkeypatch.setattr(backend.subprocess, "run", lambda *_, **__: done)
-        backend._find_driver.cache_clear()
+    def __init__(self, stdout: str, code: int, *, hangs: bool) -> None:
+        self.answer, self.returncode, self.hangs = stdout, code, hangs
+        self.stdout = io.StringIO()
+        self.is_killed = False
+
+    def communicate(self, timeout: float) -> tuple[str, None]:
+        self.wait(timeout)
+        return self.answer, None
+
+    def wait(self, timeout: float) -> int:
+        if self.hangs:
+            raise subprocess.TimeoutExpired("probe", timeout)
+        return self.returncode
+
+    def kill(self) -> None:
+        self.is_killed = True
+
+
+def answer_with(
+    monkeypatch: pytest.MonkeyPatch, stdout: str, code: int = 0, *, hangs: bool = False
+) -> FakeProcess:
+    process = FakeProcess(stdout, code, hangs=hangs)
+    monkeypatch.setattr(backend.ctypes, "CDLL", lambda name: None)
+    monkeypatch.setattr(backend.subprocess, "Popen", lambda *_, **__: process)
+    backend._find_driver.cache_clear()
+    return process
 
 
 @pytest.fixture
@@ -170,25 +252,23 @@ def _forget() -> object:
 @pytest.mark.usefixtures("_forget")
 def test_the_answer_of_a_driver_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = {"cuda": 12040, "devices": [["NVIDIA H100", 2**36, 9, 0]], "problem": ""}
-    Answers(monkeypatch, json.dumps(answer))
+    answer_with(monkeypatch, json.dumps(answer))
     assert find_driver() == Driver((12, 4), (Device(0, "NVIDIA H100", 2**36, (9, 0)),))
 
 
 @pytest.mark.usefixtures("_forget")
 def test_a_driver_that_crashes_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    Answers(monkeypatch, "", code=-11)
+    answer_with(monkeypatch, "", code=-11)
     assert find_driver().problem == "the NVIDIA driver ended the process that asked it (code -11)"
 
 
 @pytest.mark.usefixtures("_forget")
 def test_a_driver_that_hangs_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    Answers(monkeypatch, "")
-
-    def hang(*arguments: object, **options: object) -> None:
-        raise subprocess.TimeoutExpired("probe", 60)
-
-    monkeypatch.setattr(backend.subprocess, "run", hang)
+    process = answer_with(monkeypatch, "", hangs=True)
     assert find_driver().problem == "the NVIDIA driver did not answer within 60 s"
+    assert process.is_killed
+    assert process.stdout.closed
+    assert "nvidia-smi" in find_driver().remedy
 
 
 class FakeCuda:

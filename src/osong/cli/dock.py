@@ -18,7 +18,7 @@ from osong.cli.options import (
 )
 from osong.cli.pose_files import check_output, write_poses
 from osong.cli.terminal import console, error_console, make_table, number, one_line, plural
-from osong.errors import InputError, LigandError
+from osong.errors import InputError, LigandError, ResourceError
 
 if TYPE_CHECKING:
     from osong.library import Record
@@ -86,18 +86,26 @@ def dock(
         n_poses=search.n_poses,
         seed=search.seed,
         threads=threads or usable_cores(),
+        is_cpu_next=backend == "auto",
+        tell=lambda line: typer.echo(f"osong: {line}", err=True),
     )
     docked: list[list[Pose]] = []
     n_failed = 0
-    for poses in found:
-        if isinstance(poses, LigandError):
-            n_failed += 1
-            typer.echo(f"osong: not docked: {one_line(poses)}", err=True)
-        else:
-            docked.append(poses)
+    stopped: ResourceError | None = None
+    try:
+        for poses in found:
+            if isinstance(poses, LigandError):
+                n_failed += 1
+                typer.echo(f"osong: not docked: {one_line(poses)}", err=True)
+            else:
+                docked.append(poses)
+    except ResourceError as error:
+        stopped = error
     if docked:
         write_poses([pose for poses in docked for pose in poses], output)
         _print_results(docked, output)
+    if stopped is not None:
+        raise stopped
     if n_failed:
         typer.echo(f"osong: {n_failed} of {plural(len(records), 'ligand')} not docked", err=True)
         raise typer.Exit(1)

@@ -62,6 +62,7 @@ def dock(
         [ligands],
         choose_backend(backend),
         threads=threads,
+        is_cpu_next=backend == "auto",
         scoring=scoring,
         effort=effort,
         n_poses=n_poses,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, Protocol, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 from osong.backend import Backend
-from osong.errors import LigandError
+from osong.errors import LigandError, MissingExtraError, ResourceError
 from osong.ligands.prepared import PreparedLigand
 from osong.receptor.target import Target
 from osong.search.memory import Misfit
@@ -17,6 +18,7 @@ from osong.search.session import DockingSession
 __all__ = ["BatchSession", "Found", "Molecule", "dock_many"]
 
 _BATCH: Final = 256
+_Result = TypeVar("_Result")
 
 Molecule: TypeAlias = Sequence[PreparedLigand] | LigandError
 """The variants of a molecule, or why there are none."""
@@ -37,6 +39,8 @@ def dock_many(
     backend: Backend,
     *,
     threads: int = 1,
+    is_cpu_next: bool = False,
+    tell: Callable[[str], None] = lambda line: None,
     **options: Any,
 ) -> Iterator[Found]:
     """Yield what became of each molecule, in their order.
@@ -51,27 +55,74 @@ def dock_many(
         Where.
     threads
         For what is docked on the CPU.
+    is_cpu_next
+        Whether the CPU docks what is left where the device fails, as with ``auto``.
+    tell
+        Takes one line on what the CPU docks instead of the device, and why.
     options
         ``scoring``, ``effort``, ``n_poses`` and ``seed`` of ``DockingSession``.
+
+    Raises
+    ------
+    MissingExtraError, ResourceError
+        The device cannot be used or fails, and ``is_cpu_next`` is not set.
     """
     on_cpu = DockingSession(target, threads=threads, **options)
-    if not backend.devices:
-        yield from (_dock(on_cpu, molecule) for molecule in molecules)
-        return
+    waiting = iter(molecules)
+    session: BatchSession | None = None
+    if backend.devices:
+        number = backend.devices[0].index
+        session = _attempt(lambda: _open(target, number, options), is_cpu_next, tell)
+    named: set[str] = set()
+    while session is not None and (batch := list(itertools.islice(waiting, _BATCH))):
+        answers = _attempt(partial(_search, session, batch), is_cpu_next, tell)
+        if answers is None:
+            session, waiting = None, itertools.chain(batch, waiting)
+            continue
+        for molecule, answer in zip(batch, answers, strict=True):
+            if isinstance(answer, Misfit):
+                _tell_misfit(molecule, answer, named, tell)
+                yield _dock(on_cpu, molecule)
+            else:
+                yield answer
+    yield from (_dock(on_cpu, molecule) for molecule in waiting)
+
+
+def _open(target: Target, number: int, options: Mapping[str, Any]) -> BatchSession:
     from osong.search.device_session import DeviceSession
 
-    session: BatchSession = DeviceSession(target, device=backend.devices[0].index, **options)
-    waiting = iter(molecules)
-    while batch := list(itertools.islice(waiting, _BATCH)):
-        ready = [molecule for molecule in batch if not isinstance(molecule, LigandError)]
-        found = iter(session.dock_many(ready))
-        for molecule in batch:
-            if isinstance(molecule, LigandError):
-                yield molecule
-                continue
-            answer = next(found)
-            # What is too large for the device is for the CPU.
-            yield _dock(on_cpu, molecule) if isinstance(answer, Misfit) else answer
+    return DeviceSession(target, device=number, **options)
+
+
+def _search(session: BatchSession, batch: Sequence[Molecule]) -> list[Found | Misfit]:
+    """Return what became of each molecule, also of those that are none."""
+    ready = [molecule for molecule in batch if not isinstance(molecule, LigandError)]
+    found = iter(session.dock_many(ready))
+    return [molecule if isinstance(molecule, LigandError) else next(found) for molecule in batch]
+
+
+def _attempt(
+    action: Callable[[], _Result], is_cpu_next: bool, tell: Callable[[str], None]
+) -> _Result | None:
+    """Return what an action on a device gives; None where it failed and the CPU goes on."""
+    try:
+        return action()
+    except (MissingExtraError, ResourceError) as error:
+        if not is_cpu_next:
+            raise
+        reason = " ".join(str(error).split())
+        tell(f"the CPU docks from here on: {reason}")
+        return None
+
+
+def _tell_misfit(
+    molecule: Molecule, misfit: Misfit, named: set[str], tell: Callable[[str], None]
+) -> None:
+    """Say once for each name why the CPU docks a molecule."""
+    name = "" if isinstance(molecule, LigandError) else molecule[0].name
+    if name not in named:
+        named.add(name)
+        tell(f"{name}: the CPU docks it: {misfit.reason}")
 
 
 def _dock(session: DockingSession, molecule: Molecule) -> Found:

@@ -81,6 +81,66 @@ def test_each_molecule_has_its_answer_in_its_place(
     assert energies(on_device[3]) == energies(on_cpu[3]), "too large there, so docked by the CPU"
 
 
+class FailingDevice(FakeDevice):
+    """Docks one batch, and fails at the next."""
+
+    def dock_many(self, molecules: Sequence[Sequence[PreparedLigand]]) -> list[Found | Misfit]:
+        if self.sizes:
+            raise ResourceError("device 3: out of memory")
+        return super().dock_many(molecules)
+
+
+class NoDevice:
+    """Cannot be opened."""
+
+    def __init__(self, target: osong.Target, **options: object) -> None:
+        raise ResourceError("device 3: busy")
+
+
+def use(monkeypatch: pytest.MonkeyPatch, session: type) -> None:
+    module = SimpleNamespace(DeviceSession=session)
+    monkeypatch.setitem(sys.modules, "osong.search.device_session", module)
+    monkeypatch.setattr("osong.search.many._BATCH", 1)
+
+
+@pytest.mark.usefixtures("_fake_device")
+def test_what_is_too_large_for_the_device_is_told_once(
+    pocket: osong.Target, molecules: list[list[PreparedLigand]]
+) -> None:
+    told: list[str] = []
+    list(dock_many(pocket, [molecules[1]] * 2, CUDA, effort="fast", tell=told.append))
+    assert told == ["CCO: the CPU docks it: too large"]
+
+
+@pytest.mark.parametrize(
+    ("session", "reason"), [(FailingDevice, "out of memory"), (NoDevice, "busy")]
+)
+def test_the_cpu_goes_on_where_the_device_fails(
+    pocket: osong.Target,
+    molecules: list[list[PreparedLigand]],
+    monkeypatch: pytest.MonkeyPatch,
+    session: type,
+    reason: str,
+) -> None:
+    use(monkeypatch, session)
+    told: list[str] = []
+    asked = [molecules[0]] * 3
+    found = list(dock_many(pocket, asked, CUDA, effort="fast", is_cpu_next=True, tell=told.append))
+    assert len(found) == 3
+    assert all(energies(each) == energies(found[0]) for each in found)
+    assert told == [f"the CPU docks from here on: device 3: {reason}"]
+
+
+def test_where_cuda_was_asked_for_its_failure_comes_after_what_was_found(
+    pocket: osong.Target, molecules: list[list[PreparedLigand]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, FailingDevice)
+    found = dock_many(pocket, [molecules[0]] * 2, CUDA, effort="fast")
+    assert energies(next(found))
+    with pytest.raises(ResourceError, match="out of memory"):
+        next(found)
+
+
 @pytest.mark.usefixtures("_fake_device")
 def test_dock_uses_the_device_that_was_chosen(
     pocket: osong.Target, monkeypatch: pytest.MonkeyPatch
