@@ -21,10 +21,11 @@ from osong import (
     read_records,
 )
 from osong.backend import Device, choose_backend
-from osong.errors import LigandError, ResourceError
+from osong.errors import LigandError, OsongError, ResourceError
 from osong.quickstart import DRUGS
+from osong.search.memory import Misfit
 from osong_benchmarks.complexes import Complex, receptor_pdbqt
-from osong_benchmarks.part import PartModel, Say, Settings
+from osong_benchmarks.part import Gap, PartModel, Say, Settings
 from osong_benchmarks.pose_distance import heavy_atom_rmsd
 
 __all__ = [
@@ -98,8 +99,8 @@ class DeviceRate(PartModel):
     ----------
     effort
         Of the search.
-    n_molecules, n_failed
-        In one call, and those without a pose.
+    n_molecules, n_failed, n_misfits
+        In one call, those without a pose, and those that the device does not take.
     first_s, seconds
         By the clock: with all that happens once (compilation, maps), and then.
     """
@@ -107,13 +108,14 @@ class DeviceRate(PartModel):
     effort: str
     n_molecules: int
     n_failed: int
+    n_misfits: int = 0
     first_s: float
     seconds: float
 
     @property
     def per_second(self) -> float:
-        """Molecules a second, preparation not counted."""
-        return self.n_molecules / self.seconds
+        """Molecules a second that the device searched, preparation not counted."""
+        return (self.n_molecules - self.n_misfits) / self.seconds
 
 
 def usable_device() -> Device:
@@ -176,31 +178,52 @@ def _read_tests(report: Path) -> DeviceTests:
 
 def dock_beside(
     complexes: Sequence[Complex], settings: Settings, effort: str, say: Say
-) -> list[SideBySide]:
-    """Dock each complex with the CPU and the device, the same seed and effort."""
-    found = []
+) -> tuple[list[SideBySide], list[Gap]]:
+    """Dock each complex with the CPU and the device, the same seed and effort.
+
+    Returns
+    -------
+    tuple
+        The complexes that both docked, and why others were not.
+    """
+    found, gaps = [], []
     for complex_ in complexes:
         say(f"{complex_.name} by CPU and device")
-        target = Target.from_file(receptor_pdbqt(complex_, settings.out), box=complex_.box)
-        ligands = prepare_ligand(complex_.start, options=LigandOptions(ph=None))
-        options: dict[str, Any] = {"effort": effort, "seed": settings.seed}
-        best = DockingSession(target, threads=settings.cores, **options).dock(ligands)[0]
-        poses = device_session(target, **options).dock_many([ligands])[0]
-        if isinstance(poses, LigandError):
-            raise ResourceError(f"{complex_.name}: the device found no pose: {poses}")
-        packed = ligands[0].packed
-        found.append(
-            SideBySide(
-                complex=complex_.name,
-                n_atoms=packed.n_scored,
-                n_torsions=packed.n_torsions,
-                cpu_energy=best.energy,
-                device_energy=poses[0].energy,
-                cpu_rmsd=heavy_atom_rmsd(best.mol, complex_.crystal),
-                device_rmsd=heavy_atom_rmsd(poses[0].mol, complex_.crystal),
-            )
-        )
-    return found
+        try:
+            found.append(_dock_one_beside(complex_, settings, effort))
+        except OsongError as error:
+            reason = " ".join(str(error).split())
+            gaps.append(Gap(what=f"{complex_.name} by CPU and device", reason=reason))
+    return found, gaps
+
+
+def _dock_one_beside(complex_: Complex, settings: Settings, effort: str) -> SideBySide:
+    """Dock one complex with the CPU and the device.
+
+    Raises
+    ------
+    OsongError
+        It cannot be docked, or the device does not take it.
+    """
+    target = Target.from_file(receptor_pdbqt(complex_, settings.out), box=complex_.box)
+    ligands = prepare_ligand(complex_.start, options=LigandOptions(ph=None))
+    options: dict[str, Any] = {"effort": effort, "seed": settings.seed}
+    best = DockingSession(target, threads=settings.cores, **options).dock(ligands)[0]
+    poses = device_session(target, **options).dock_many([ligands])[0]
+    if isinstance(poses, LigandError):
+        raise poses
+    if isinstance(poses, Misfit):
+        raise ResourceError(f"the device does not take it: {poses.reason}")
+    packed = ligands[0].packed
+    return SideBySide(
+        complex=complex_.name,
+        n_atoms=packed.n_scored,
+        n_torsions=packed.n_torsions,
+        cpu_energy=best.energy,
+        device_energy=poses[0].energy,
+        cpu_rmsd=heavy_atom_rmsd(best.mol, complex_.crystal),
+        device_rmsd=heavy_atom_rmsd(poses[0].mol, complex_.crystal),
+    )
 
 
 def device_session(target: Target, **options: Any) -> Any:
@@ -221,12 +244,14 @@ def rate_of(target: Target, settings: Settings, effort: str, n: int, say: Say) -
     first_s = time.perf_counter() - started
     started = time.perf_counter()
     results = session.dock_many(molecules)
+    seconds = time.perf_counter() - started
     return DeviceRate(
         effort=effort,
         n_molecules=len(molecules),
         n_failed=sum(isinstance(result, LigandError) for result in results),
+        n_misfits=sum(isinstance(result, Misfit) for result in results),
         first_s=first_s,
-        seconds=time.perf_counter() - started,
+        seconds=seconds,
     )
 
 

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from osong.backend import Backend, Device
 from osong.cli.main import app
 from osong.errors import LigandError, ResourceError
+from osong.search.memory import Misfit
 from osong_benchmarks import gpu_measure, registry
 from osong_benchmarks.part import Settings
 from osong_benchmarks.parts import gpu
@@ -120,6 +121,69 @@ def test_what_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         "tests on the device", "energies and success beside the CPU", "prediction",
     ]  # fmt: skip
     assert gpu.section(result).tables[0].rows[-1] == ("ligands/s, measured", 2.0)
+
+
+@pytest.mark.usefixtures("device")
+@pytest.mark.parametrize("n_failed", [0, 2])
+def test_failed_tests_on_the_device_end_with_exit_code_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_failed: int
+) -> None:
+    tests = gpu_measure.DeviceTests(n_passed=3, n_failed=n_failed, n_skipped=0, seconds=1.0)
+    rate = gpu_measure.DeviceRate(
+        effort="fast", n_molecules=2, n_failed=0, first_s=2.0, seconds=1.0
+    )
+    monkeypatch.setattr(gpu, "run_tests", lambda root: tests)
+    monkeypatch.setattr(gpu, "rate_of", lambda *arguments: rate)
+    monkeypatch.setattr(gpu, "dock_beside", lambda *arguments: ([], []))
+    monkeypatch.setattr(gpu, "device_named", lambda name: None)
+    words = ["bench", "--parts", "gpu", "--smallest", "--out", str(tmp_path)]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == (1 if n_failed else 0), result.output
+    assert ("2 tests on the device failed" in result.stderr) == bool(n_failed)
+    assert len(list(tmp_path.glob("*.json"))) == 1
+
+
+@pytest.mark.usefixtures("device")
+def test_a_complex_that_fails_is_a_gap_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = gpu_measure.SideBySide(
+        complex="c", n_atoms=1, n_torsions=0, cpu_energy=-1.0, device_energy=-1.0,
+        cpu_rmsd=1.0, device_rmsd=1.0,
+    )  # fmt: skip
+
+    def dock(complex_: Any, settings: Settings, effort: str) -> gpu_measure.SideBySide:
+        if complex_.name == "a":
+            raise ResourceError("device 0: out of memory")
+        return row
+
+    monkeypatch.setattr(gpu_measure, "_dock_one_beside", dock)
+    complexes: Any = [SimpleNamespace(name=name) for name in "ab"]
+    found, gaps = gpu_measure.dock_beside(
+        complexes, Settings(out=tmp_path), "fast", lambda line: None
+    )
+    assert found == [row]
+    assert [(gap.what, gap.reason) for gap in gaps] == [
+        ("a by CPU and device", "device 0: out of memory")
+    ]
+
+
+@pytest.mark.usefixtures("device")
+def test_what_the_device_does_not_take_is_not_counted_as_docked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_data: Path
+) -> None:
+    class Refusing(FakeSession):
+        def dock_many(self, molecules: Any) -> list[Any]:
+            return [Misfit(number, "too large") for number, _ in enumerate(molecules)]
+
+    monkeypatch.setattr(gpu_measure, "device_session", Refusing)
+    settings = Settings(size="smallest", data=shared_data, out=tmp_path)
+    rate = gpu_measure.rate_of(gpu.made_target(12.0), settings, "fast", 2, lambda line: None)
+    assert (rate.n_misfits, rate.per_second) == (2, 0.0)
+    chosen = gpu.choose(gpu.read_complexes(shared_data), 1)
+    found, gaps = gpu_measure.dock_beside(chosen, settings, "fast", lambda line: None)
+    assert found == []
+    assert "does not take it: too large" in gaps[0].reason
 
 
 def test_failed_tests_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ Runs only when it is asked for, with ``osong bench --gpu`` or ``--parts gpu``.
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -102,7 +103,7 @@ def run(settings: Settings, say: Say) -> GpuResult:
     device = usable_device()
     gaps: list[Gap] = []
     tests, rate, predicted = None, None, None
-    complexes: tuple[SideBySide, ...] = ()
+    complexes: Sequence[SideBySide] = ()
     say("tests on the device")
     try:
         tests = run_tests(Path())
@@ -113,8 +114,12 @@ def run(settings: Settings, say: Say) -> GpuResult:
         gaps.append(Gap(what="energies and success beside the CPU", reason=reason))
     else:
         chosen = choose(read_complexes(settings.data), _N_COMPLEXES[settings.size])
-        complexes = tuple(dock_beside(chosen, settings, _EFFORT, say))
-    rate = rate_of(made_target(_EDGE), settings, _EFFORT, _N_MOLECULES[settings.size], say)
+        complexes, of_complexes = dock_beside(chosen, settings, _EFFORT, say)
+        gaps += of_complexes
+    try:
+        rate = rate_of(made_target(_EDGE), settings, _EFFORT, _N_MOLECULES[settings.size], say)
+    except OsongError as error:
+        gaps.append(Gap(what="rate", reason=" ".join(str(error).split())))
     say("what the model says of this device")
     try:
         predicted = _predicted(device.name)
@@ -124,7 +129,7 @@ def run(settings: Settings, say: Say) -> GpuResult:
         device=str(device),
         numba_cuda=importlib.metadata.version("numba-cuda"),
         tests=tests,
-        complexes=complexes,
+        complexes=tuple(complexes),
         rate=rate,
         predicted=predicted,
         gaps=tuple(gaps),
@@ -142,8 +147,12 @@ def _predicted(name: str) -> Predicted:
 
 
 def merits(result: GpuResult) -> dict[str, Merit]:
-    """Return the rate, the success and how far energies lie behind the CPU's."""
+    """Return failed tests, the rate, the success and the energies."""
     found: dict[str, Merit] = {}
+    if result.tests:
+        found["gpu.failed_tests"] = Merit(
+            value=result.tests.n_failed, unit="tests", is_higher_better=False, tolerance=0.0
+        )
     if result.rate:
         found["gpu.ligands_per_second"] = Merit(
             value=result.rate.per_second, unit="ligands/s", is_higher_better=True
@@ -196,6 +205,7 @@ def _rate_tables(result: GpuResult) -> list[Table]:
     rows: list[tuple[str, str | float]] = [
         ("molecules in one call, prepared beforehand", float(rate.n_molecules)),
         ("without a pose", float(rate.n_failed)),
+        ("not taken by the device", float(rate.n_misfits)),
         ("first call, compilation and maps included, s", rate.first_s),
         ("second call, s", rate.seconds),
         ("ligands/s, measured", rate.per_second),

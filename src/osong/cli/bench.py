@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from osong.cli.failures import Stopped
-from osong.cli.terminal import console, make_table
+from osong.cli.terminal import console, make_table, plural
 from osong.errors import InputError
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ def bench(
             seed=seed,
         )
     _print_finished(finished)
+    _check_device_tests(finished)
 
 
 @bench_app.command("page")
@@ -205,6 +206,16 @@ def _print_finished(finished: Any) -> None:
     out.print(f"results: {finished.results}", soft_wrap=True)
     page = finished.page or f"none: {finished.no_page}; then: osong bench page {finished.results}"
     out.print(f"page:    {page}", soft_wrap=True)
+
+
+def _check_device_tests(finished: Any) -> None:
+    """Exit with 1 where tests on a device have failed; all files are written by then."""
+    merits = finished.run.parts["gpu"].merits if "gpu" in finished.run.parts else {}
+    failed = merits.get("gpu.failed_tests")
+    if failed is not None and failed.value:
+        number = plural(int(failed.value), "test")
+        typer.echo(f"osong: {number} on the device failed: the page names them", err=True)
+        raise typer.Exit(1)
 
 
 def _merit_table(part: str, merits: dict[str, Any]) -> "Table":

@@ -13,8 +13,12 @@ from typer.testing import CliRunner
 
 import osong
 from osong.cli.main import app
+from osong.errors import ResourceError
+from osong.search.many import dock_many
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from typer.testing import Result
 
     from osong.receptor import Target
@@ -144,6 +148,21 @@ def test_dock_goes_on_after_a_ligand_that_fails(
     assert "1 of 3 ligands not docked" in result.stderr
     assert "acetamide" in result.stdout
     assert out.read_text().count("ENDMDL") == 2
+
+
+def test_poses_found_before_a_device_fails_are_written(
+    pocket: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*arguments: object, **options: object) -> Iterator[object]:
+        yield next(dock_many(*arguments, **options))
+        raise ResourceError("device 0: out of memory")
+
+    monkeypatch.setattr("osong.search.many.dock_many", failing)
+    out = tmp_path / "poses.pdbqt"
+    result = run("dock", "CCO", "CO", "-r", pocket, "-o", out, "--effort", "fast", "-n", 1)
+    assert result.exit_code == 1
+    assert result.stderr == "osong: error: device 0: out of memory\n"
+    assert out.read_text().count("REMARK  Name = CCO\n") == 1
 
 
 def test_dock_takes_salts_and_names_smiles_after_themselves(pocket: Path, tmp_path: Path) -> None:
