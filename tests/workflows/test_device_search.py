@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import sys
 import threading
+import time
 from collections import Counter
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +18,8 @@ from hypothesis import strategies as st
 from osong.backend import Device
 from osong.errors import CampaignError, ResourceError
 from osong.library import Record
-from osong_workflows import device_search
+from osong.search.memory import Misfit
+from osong_workflows import device_docking, device_search
 from osong_workflows.child import Job
 from osong_workflows.device_docking import ForCpu
 from osong_workflows.device_search import DeviceSearch
@@ -41,12 +46,15 @@ class Script:
         Molecules that fit at a time.
     lost_after
         Batches after which a device cannot start again.
+    quick
+        Molecules that do not take too long together.
     """
 
     bad: frozenset[int] = frozenset()
     huge: frozenset[int] = frozenset()
     room: int = 10**6
     lost_after: dict[int, int] = field(default_factory=dict)
+    quick: int = 10**6
     sizes: list[int] = field(default_factory=list)
     n_batches: Counter[int] = field(default_factory=Counter)
 
@@ -56,9 +64,10 @@ class FakeSupervisor:
 
     script: Script
 
-    def __init__(self, job: Job, *_: object, attempts: int) -> None:
+    def __init__(self, job: Job, *others, attempts: int) -> None:
         assert attempts == 1
         self.device = int(job.target)
+        self.stop = others[1]
 
     def start(self) -> None:
         limit = self.script.lost_after.get(self.device)
@@ -76,6 +85,8 @@ class FakeSupervisor:
             return FailedMolecule("crash", "the process died of SIGSEGV")
         if len(numbers) > self.script.room:
             raise ResourceError("no memory")
+        if len(numbers) > self.script.quick:
+            return FailedMolecule("time", "took longer than 600 s")
         return tuple(ForCpu("huge") if n in self.script.huge else DEVICE for n in numbers)
 
 
@@ -92,14 +103,26 @@ class Cpu:
         return future
 
 
-def search(script: Script, n_molecules: int, n_devices: int = 1):
-    """Return what became of each molecule, who was docked by the CPU, and what was said."""
+def make_search(script: Script, n_devices: int, cpu, say, **options) -> DeviceSearch:
     FakeSupervisor.script = script
-    cpu, said = Cpu(), []
     jobs = [
         (Device(i, "Fake", 2**30, (9, 0)), Job(str(i), None, "device")) for i in range(n_devices)
     ]
-    found = DeviceSearch(jobs, Publisher(), cpu, said.append)
+    return DeviceSearch(jobs, Publisher(), cpu, say, **options)
+
+
+def submit(found: DeviceSearch, n_molecules: int) -> list[Future]:
+    return [
+        future
+        for i in range(n_molecules)
+        if (future := found.submit(Record(i, f"m{i}", "", "smi", "C"), (i,)))
+    ]
+
+
+def search(script: Script, n_molecules: int, n_devices: int = 1, **options):
+    """Return what became of each molecule, who was docked by the CPU, and what was said."""
+    cpu, said = Cpu(), []
+    found = make_search(script, n_devices, cpu, said.append, **options)
     answers = []
     try:
         futures = []
@@ -139,7 +162,7 @@ def test_each_molecule_has_one_answer_and_the_cpu_those_that_no_device_can_have(
     expected = {i for i in bad | huge if i < n}
     assert [answer is CPU for answer in answers] == [i in expected for i in range(n)]
     assert came == Counter(expected)
-    assert len(said) == len(expected)
+    assert len(said) == min(len(expected), 4), "three are named, and one line for all others"
     assert max(script.sizes) <= device_search.MAX_BATCH
 
 
@@ -173,6 +196,15 @@ def test_memory_that_does_not_suffice_is_found_once() -> None:
     assert all(size <= 5 for size in script.sizes[-50:])
 
 
+def test_time_that_does_not_suffice_is_found_once() -> None:
+    script = Script(quick=40)
+    answers, _, said = search(script, 2000)
+    assert answers == [DEVICE] * 2000
+    assert said == []
+    assert len([size for size in script.sizes if size > 40]) <= 3
+    assert max(script.sizes[-20:]) > 20
+
+
 def test_one_bad_molecule_costs_nine_batches_at_most() -> None:
     for bad in (0, 100, 255):
         script = Script(frozenset([bad]))
@@ -200,3 +232,112 @@ def test_a_thread_that_fails_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPat
     with pytest.raises(CampaignError, match="please report it"):
         search(Script(), 3)
     assert "a bug" in str(heard[0].exc_value)
+
+
+def full_disk(text: str) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def search_again_and_again(found: DeviceSearch) -> None:
+    for _ in range(100):
+        for future in submit(found, 40):
+            answer = future.result(timeout=20)
+            assert answer is DEVICE or answer.result(timeout=20) is CPU
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        Script(huge=frozenset([3])),
+        Script(bad=frozenset([3])),
+        Script(lost_after={0: 0}),
+        Script(lost_after={0: 1}),
+    ],
+)
+@pytest.mark.parametrize("n_devices", [1, 2])
+def test_a_line_that_cannot_be_written_leaves_nobody_waiting(script, n_devices) -> None:
+    found = make_search(script, n_devices, Cpu(), full_disk)
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            search_again_and_again(found)
+    finally:
+        found.close()
+
+
+def test_a_cpu_that_takes_nothing_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    def on_cpu(record: Record) -> Future:
+        raise RuntimeError("cannot schedule new futures after shutdown")
+
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    found = make_search(Script(lost_after={0: 0}), 1, on_cpu, lambda _: None)
+    try:
+        for future in submit(found, 40):
+            with pytest.raises(CampaignError, match="please report it"):
+                future.result(timeout=20)
+    except CampaignError as error:
+        assert "please report it" in str(error)  # noqa: PT017 (the device may be gone by then)
+    finally:
+        found.close()
+
+
+def test_a_stop_is_no_failure_of_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wait_for_the_stop(self: FakeSupervisor, batch: object) -> None:
+        self.stop.wait(20)
+        raise CampaignError("the run was stopped")
+
+    monkeypatch.setattr(FakeSupervisor, "dock", wait_for_the_stop)
+    said: list[str] = []
+    cpu = Cpu()
+    found = make_search(Script(), 1, cpu, said.append)
+    (future,) = submit(found, 1)
+    time.sleep(0.05)
+    found.close()
+    with pytest.raises(CampaignError, match="the run was stopped"):
+        future.result(timeout=20)
+    assert said == []
+    assert not cpu.came
+
+
+def test_one_device_that_has_worked_is_enough_where_devices_are_asked_for() -> None:
+    FakeSupervisor.script = script = Script(lost_after={0: 3, 1: 3})
+    cpu, said = Cpu(), []
+    found = make_search(script, 2, cpu, said.append, is_required=True)
+    workers = [SimpleNamespace(has_worked=worked, pending=[]) for worked in (True, False)]
+    for (device, _), worker in zip(found._jobs, workers, strict=True):
+        worker.release = list
+        found._give_up(device, "it is lost", worker)
+    assert [line.split("; ")[1] for line in said] == ["the others go on", "the CPU takes over"]
+    assert found.submit(Record(0, "m0", "", "smi", "C"), (0,)) is None
+
+
+def test_where_devices_are_asked_for_one_has_to_work() -> None:
+    with pytest.raises(ResourceError, match="run osong doctor, or dock on CPUs"):
+        search(Script(lost_after={0: 0, 1: 0}), 300, 2, is_required=True)
+
+
+def test_a_target_that_does_not_fit_is_told_when_the_device_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Session:
+        def __init__(self, *_: object, **__: object) -> None:
+            pass
+
+        def free_bytes(self) -> int:
+            return 1000 * 2**20
+
+        def target_bytes(self) -> int:
+            return 3000 * 2**20
+
+        def dock_many(self, molecules):
+            return [Misfit(0, "0 MiB are free beside the target")]
+
+    module = SimpleNamespace(DeviceSession=Session)
+    monkeypatch.setitem(sys.modules, "osong.search.device_session", module)
+    monkeypatch.setattr(device_docking, "load_target", lambda *_: None)
+    monkeypatch.setattr(device_docking, "warm_up", lambda _: [])
+    campaign = SimpleNamespace(scoring="vina", effort="fast", n_poses=1, seed=0, ligands={})
+    with pytest.raises(
+        ResourceError,
+        match="device 1: the target needs 3,000 MiB of its memory and 1,000 MiB are free",
+    ):
+        device_docking.build_searcher("", SimpleNamespace(campaign=campaign, device=1))

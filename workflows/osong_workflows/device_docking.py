@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from osong.errors import LigandError
+from osong.errors import LigandError, ResourceError
 from osong.ligands import LigandOptions
 from osong.search.memory import Misfit
 from osong_workflows.docking import DEFAULT_DOCKER, load_target
@@ -134,12 +134,12 @@ def build_searcher(target_path: str, settings: DeviceSettings) -> Searcher:
     Raises
     ------
     OsongError
-        The device cannot be used.
+        The device cannot be used, or has no memory for the target.
     """
     from osong.search.device_session import DeviceSession
 
     campaign = settings.campaign
-    session: BatchSession = DeviceSession(
+    session = DeviceSession(
         load_target(target_path, campaign),
         scoring=campaign.scoring,
         effort=campaign.effort,
@@ -147,7 +147,15 @@ def build_searcher(target_path: str, settings: DeviceSettings) -> Searcher:
         seed=campaign.seed,
         device=settings.device,
     )
-    session.dock_many([warm_up(LigandOptions(**campaign.ligands))])
+    # Now: once the molecule was searched, the target is in the device's memory.
+    free_bytes = session.free_bytes()
+    (found,) = session.dock_many([warm_up(LigandOptions(**campaign.ligands))])
+    if isinstance(found, Misfit):
+        # No molecule is smaller: the device is given up, instead of one molecule after the other.
+        raise ResourceError(
+            f"device {settings.device}: the target needs {_mib(session.target_bytes())} of its "
+            f"memory and {_mib(free_bytes)} are free, so that no molecule fits ({found.reason})"
+        )
     return lambda batch: search_batch(session, batch)
 
 
@@ -157,6 +165,10 @@ def search_batch(session: BatchSession, batch: Batch) -> tuple[Searched, ...]:
     return tuple(
         _searched(poses, variants) for poses, variants in zip(found, batch.molecules, strict=True)
     )
+
+
+def _mib(n_bytes: int) -> str:
+    return f"{n_bytes / 2**20:,.0f} MiB"
 
 
 def _searched(poses: Found | Misfit, variants: tuple[PreparedLigand, ...]) -> Searched:

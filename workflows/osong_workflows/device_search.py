@@ -43,6 +43,8 @@ _MAX_FAILURES: Final = 2 * int(math.log2(MAX_BATCH))
 with nothing that works in between: 9 failures. Many more in a row are the device's own fault."""
 _FAILURES_OF_TIME: Final = 4
 """A batch that took too long counts for so many: four halvings on, a CPU would be faster."""
+_NAMED: Final = 3
+"""So many molecules that go to the CPU are named in a run; of a billion it may be a million."""
 _TICK_S: Final = 0.5
 
 
@@ -94,7 +96,9 @@ class DeviceSearch:
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._n_left = len(self._jobs)
-        self._error: OsongError | None = None
+        self._has_worked = False
+        self._n_refused = 0
+        self._error: OsongError | OSError | None = None
 
     @property
     def is_gone(self) -> bool:
@@ -108,6 +112,8 @@ class DeviceSearch:
         ------
         OsongError
             The run was stopped, or a device that it cannot do without does not work.
+        OSError
+            A line about a device could not be written.
         """
         with self._lock:
             if self._error is not None:
@@ -142,22 +148,25 @@ class DeviceSearch:
         supervisor: Supervisor[tuple[Searched, ...]] = Supervisor(
             job, self._publisher, self._stop, self._gate, attempts=1
         )
-        worker = _DeviceWorker(supervisor, device, self._take, self._end)
-        error: CampaignError | None = CampaignError(
+        worker = _DeviceWorker(supervisor, device, self._take, self._end, self._stop)
+        error: OsongError | OSError | None = CampaignError(
             "the thread of a device ended; this is an error of Osong, please report it"
         )
-        why = ""
         try:
-            why = worker.run(self._stop)
-            is_stopped = self._stop.is_set()
-            error = CampaignError(f"the run was stopped; {job.go_on}") if is_stopped else None
+            why = worker.run()
+            if self._stop.is_set():
+                error = CampaignError(f"the run was stopped; {job.go_on}")
+            else:
+                self._give_up(device, why, worker)
+                error = None
+        except (OsongError, OSError) as failure:
+            # A device that is asked for does not work, or a line of the log cannot be written.
+            error = failure
         finally:
-            supervisor.close()
             # Whatever happened: somebody waits for each of its molecules.
             if error is not None:
                 self._end_all(error, worker.pending)
-            else:
-                self._give_up(device, why, worker)
+            supervisor.close()
 
     def _take(self, limit: int) -> list[_Request]:
         """Return molecules that wait, none where there are none for a while."""
@@ -180,35 +189,56 @@ class DeviceSearch:
 
     def _end(self, request: _Request, answer: Searched) -> None:
         """Take a device's answer."""
-        if isinstance(answer, ForCpu):
-            if answer.reason:
-                name = request.record.name or f"molecule {request.record.index}"
-                self._say(f"{name}: docked by the CPU, since {answer.reason}")
-            request.future.set_result(self._on_cpu(request.record))
-        else:
+        if not isinstance(answer, ForCpu):
             request.future.set_result(answer)
+            return
+        request.future.set_result(self._on_cpu(request.record))
+        if answer.reason:
+            # Last: a full disk is no reason not to have the molecule docked.
+            self._say_refused(request.record, answer.reason)
+
+    def _say_refused(self, record: Record, reason: str) -> None:
+        """Name a molecule that a device cannot take, unless enough of them were named."""
+        with self._lock:
+            self._n_refused += 1
+            number = self._n_refused
+        if number <= _NAMED:
+            name = record.name or f"molecule {record.index}"
+            self._say(f"{name}: docked by the CPU, since {reason}")
+        elif number == _NAMED + 1:
+            self._say("more molecules that devices cannot take are docked by the CPU, unnamed")
 
     def _give_up(self, device: Device, why: str, worker: _DeviceWorker) -> None:
-        """Leave a device's molecules to the others, or to the CPU where there are none."""
+        """Leave a device's molecules to the others, or to the CPU where there are none.
+
+        Raises
+        ------
+        ResourceError
+            None has worked, and the run is to have one.
+        """
         text = f"device {device.index} ({device.name}) is given up: {why}"
         with self._lock:
             self._n_left -= 1
             is_last = self.is_gone
-            for request in worker.pending:
-                self._waiting.put(request)
-            if is_last and self._is_required and not worker.has_worked:
+            self._has_worked = self._has_worked or worker.has_worked
+            if self._error is None and is_last and self._is_required and not self._has_worked:
                 self._error = ResourceError(
                     f"backend cuda: {text}; run osong doctor, or dock on CPUs with backend auto"
                 )
-        if self._error is not None:
-            self._end_all(self._error, ())
-            return
-        self._say(f"{text}; {'the CPU takes over' if is_last else 'the others go on'}")
-        while is_last and not self._waiting.empty():
-            for request in self._take(MAX_BATCH):
+            error = self._error
+        if error is not None:
+            raise error
+        if is_last:
+            while not self._waiting.empty():
+                worker.hold(self._take(MAX_BATCH))
+            for request in worker.pending:
                 self._end(request, ForCpu(""))
+        else:
+            for request in worker.release():
+                self._waiting.put(request)
+        self._say(f"{text}; {'the CPU takes over' if is_last else 'the others go on'}")
 
-    def _end_all(self, error: OsongError, pending: Sequence[_Request]) -> None:
+    def _end_all(self, error: OsongError | OSError, pending: Sequence[_Request]) -> None:
         """End everything that waits with an error."""
         with self._lock:
             self._error = self._error or error
@@ -232,6 +262,8 @@ class _DeviceWorker:
         Returns molecules that wait, so many at most.
     end
         Takes an answer.
+    stop
+        Set from elsewhere when the run is to end early.
     """
 
     def __init__(
@@ -240,11 +272,13 @@ class _DeviceWorker:
         device: Device,
         take: Callable[[int], list[_Request]],
         end: Callable[[_Request, Searched], None],
+        stop: threading.Event,
     ) -> None:
         self._supervisor = supervisor
         self._device = device
         self._take = take
         self._end = end
+        self._stop = stop
         self._batches: deque[list[_Request]] = deque()
         self._limit = MAX_BATCH
         self._ceiling = MAX_BATCH
@@ -254,23 +288,33 @@ class _DeviceWorker:
     @property
     def pending(self) -> list[_Request]:
         """Molecules that were taken and have no answer."""
-        return [request for batch in self._batches for request in batch]
+        return [
+            request for batch in self._batches for request in batch if not request.future.done()
+        ]
 
-    def run(self, stop: threading.Event) -> str:
+    def hold(self, requests: list[_Request]) -> None:
+        """Keep molecules until they have an answer."""
+        self._batches.append(requests)
+
+    def release(self) -> list[_Request]:
+        """Return what is pending, and forget it."""
+        left = self.pending
+        self._batches.clear()
+        return left
+
+    def run(self) -> str:
         """Search until the run is stopped; return why the device is of no use any more."""
-        while not stop.is_set():
+        while not self._stop.is_set():
             if not self._batches:
                 taken = self._take(self._limit)
                 if taken:
-                    self._batches.append(taken)
+                    self.hold(taken)
                 continue
             try:
                 self._supervisor.start()
             except OsongError as error:
                 return str(error)
             why = self._search(self._first())
-            if stop.is_set():
-                break
             if why and self._n_failures >= _MAX_FAILURES:
                 return f"it failed {self._n_failures} times in a row, the last time with: {why}"
         return ""
@@ -288,37 +332,45 @@ class _DeviceWorker:
         try:
             answer = self._supervisor.dock(self._batch(batch))
         except OsongError as error:
+            if self._stop.is_set():
+                return ""
             # Its process ends when it has said this: no memory, most likely.
             self._supervisor.close()
-            self._ceiling = max(1, len(batch) // 2)
-            return self._fail(batch, str(error))
+            return self._fail(batch, str(error), is_too_much=True)
         if isinstance(answer, FailedMolecule):
-            self._n_failures += (answer.stage == "time") * (_FAILURES_OF_TIME - 1)
-            return self._fail(batch, answer.reason)
+            if self._stop.is_set():
+                return ""
+            is_late = answer.stage == "time"
+            self._n_failures += is_late * (_FAILURES_OF_TIME - 1)
+            return self._fail(batch, answer.reason, is_too_much=is_late)
         if len(answer) != len(batch):
             self._supervisor.close()
             return self._fail(batch, f"{len(answer)} answers to {len(batch)} molecules")
         self._n_failures = 0
         self.has_worked = True
         self._limit = min(2 * self._limit, self._ceiling)
-        self._batches.popleft()
         for request, searched in zip(batch, answer, strict=True):
             self._end(request, searched)
+        self._batches.popleft()
         return ""
 
-    def _fail(self, batch: list[_Request], why: str) -> str:
-        """Halve the first batch, or leave its one molecule to the CPU."""
+    def _fail(self, batch: list[_Request], why: str, *, is_too_much: bool = False) -> str:
+        """Halve the first batch, or leave its one molecule to the CPU.
+
+        Batches become no larger than half of one that was too much for memory or time.
+        """
         self._n_failures += 1
         half = len(batch) // 2
         self._limit = max(1, half)
+        if is_too_much:
+            # A single one: it was this molecule, then, and not how many they were.
+            self._ceiling = half or MAX_BATCH
         if half and self._n_failures < _MAX_FAILURES:
             self._batches.popleft()
             self._batches.extendleft((batch[half:], batch[:half]))
         elif not half:
-            # It was this molecule, then, and not how many they were.
-            self._ceiling = MAX_BATCH
-            self._batches.popleft()
             self._end(batch[0], ForCpu(f"device {self._device.index} failed with it: {why}"))
+            self._batches.popleft()
         return why
 
     def _batch(self, batch: list[_Request]) -> Batch:

@@ -36,6 +36,8 @@ Done = TypeVar("Done")
 """What the docker of a job makes of a record that does not fail."""
 
 _TICK_S: Final = 0.5
+_DEATH_S: Final = 10.0
+"""Seconds in which a process that was killed, or has closed its pipe, is expected to be gone."""
 _ATTEMPTS: Final = 2
 """A process may be killed by accident (out of memory, an operator); a molecule that kills it twice
 is to blame."""
@@ -182,7 +184,9 @@ class Supervisor(Generic[Done]):
             self._pipe.close()
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
+            # One that is stuck in a driver does not die, and nothing here can help that.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_DEATH_S)
         if self._messages is not None:
             self._messages.close()
         self._process = self._pipe = self._messages = self._watched = None
@@ -286,7 +290,7 @@ class Supervisor(Generic[Done]):
         if self._process is None:
             raise AssertionError("_start comes first")
         try:
-            code = self._process.wait(timeout=10)
+            code = self._process.wait(_DEATH_S)
         except subprocess.TimeoutExpired:
             return _Died("crash", "closed its pipe and hung", may_be_chance=True)
         if -code in _STOP_SIGNALS:

@@ -135,6 +135,22 @@ class DeviceSession:
                 found[number] = self._ranked(of_molecule)
         return [found[number] for number in range(len(molecules))]
 
+    def free_bytes(self) -> int:
+        """Return what of the device's memory the session may take now.
+
+        Raises
+        ------
+        ResourceError
+            The device fails.
+        """
+        with _device_errors(self._device):
+            return self._free_bytes()
+
+    def target_bytes(self) -> int:
+        """Return what the target takes on the device, with maps for all ligands so far."""
+        n_receptor = len(self._host.receptor.atom_type)
+        return 4 * self._host.maps.field().maps.nbytes + 64 * n_receptor + _LAUNCH_BYTES
+
     def _ranked(self, poses: list[Pose]) -> Found:
         try:
             return self._host.ranked(poses)
@@ -148,12 +164,10 @@ class DeviceSession:
     def _plan(self, jobs: Sequence[_Job]) -> BatchPlan:
         effort = self._host.effort
         n_receptor = len(self._host.receptor.atom_type)
-
-        field = self._host.maps.field()
         return plan_batches(
             [job.shape for job in jobs],
             free_bytes=self._free_bytes() // _STREAMS,
-            target_bytes=(4 * field.maps.nbytes + 64 * n_receptor + _LAUNCH_BYTES) // _STREAMS,
+            target_bytes=self.target_bytes() // _STREAMS,
             size=SearchSize(
                 effort.n_groups * _GROUP, n_refined=effort.n_refined, n_receptor=n_receptor
             ),
