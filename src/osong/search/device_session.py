@@ -151,6 +151,13 @@ class DeviceSession:
         n_receptor = len(self._host.receptor.atom_type)
         return 4 * self._host.maps.field().maps.nbytes + 64 * n_receptor + _LAUNCH_BYTES
 
+    def _unsent_bytes(self) -> int:
+        """Return what of the target is not among the memory in use yet."""
+        is_there = (
+            self._target is not None and self._target[0] == self._host.maps.field().maps.nbytes
+        )
+        return 0 if is_there and self._memory_bytes is None else self.target_bytes()
+
     def _ranked(self, poses: list[Pose]) -> Found:
         try:
             return self._host.ranked(poses)
@@ -167,7 +174,7 @@ class DeviceSession:
         return plan_batches(
             [job.shape for job in jobs],
             free_bytes=self._free_bytes() // _STREAMS,
-            target_bytes=self.target_bytes() // _STREAMS,
+            target_bytes=self._unsent_bytes() // _STREAMS,
             size=SearchSize(
                 effort.n_groups * _GROUP, n_refined=effort.n_refined, n_receptor=n_receptor
             ),
@@ -178,6 +185,8 @@ class DeviceSession:
 
     def _search(self, jobs: Sequence[_Job], plan: BatchPlan) -> list[tuple[_Job, list[Pose]]]:
         """Return the poses of every job that is in a batch."""
+        if not plan.batches:
+            return []
         target = self._on_device()
 
         def run(batch: DeviceBatch) -> list[tuple[_Job, list[Pose]]]:
@@ -223,6 +232,7 @@ class DeviceSession:
         """Return the target in the device's memory; sent anew when there are more maps."""
         field = self._host.maps.field()
         if self._target is None or self._target[0] != field.maps.nbytes:
+            self._target = None  # the old one goes before the new one comes
             scoring, box = self._host.scoring, self._host.target.box
             low, high = box_corners(box)
             receptor = pack_receptor(self._host.receptor, low, high, WALL_KCAL_PER_ANGSTROM)
@@ -252,7 +262,9 @@ class DeviceSession:
             return _SIMULATED_BYTES
         from numba import cuda
 
-        return int(cuda.current_context().get_memory_info().free)
+        context = cuda.current_context()
+        context.deallocations.clear()  # what is not needed any more, and not given back yet
+        return int(context.get_memory_info().free)
 
 
 def _stream() -> Any:
