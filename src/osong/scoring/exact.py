@@ -207,7 +207,11 @@ def _grid_score(target: Target, ligand: PreparedLigand, f: ScoringFunction) -> S
 
 def _capped(terms: Float64) -> Float64:
     """Return the capped energy of each row of terms."""
-    return np.array([cap(float(energy), CAP_KCAL)[0] for energy in terms.sum(axis=1)])
+    energies = terms.sum(axis=1)
+    # The cap leaves all others as they are, and these are few: calls take time.
+    for row in np.flatnonzero(energies > 0.0):
+        energies[row] = cap(float(energies[row]), CAP_KCAL)[0]
+    return energies
 
 
 def _atom_table(
