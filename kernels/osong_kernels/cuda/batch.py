@@ -20,13 +20,14 @@ from osong_kernels.cuda.refine import list_words, refine_poses_of, refine_words
 from osong_kernels.cuda.warp import LANES
 from osong_kernels.physics.pair_terms import PairWeights
 
-__all__ = ["BatchRules", "DeviceTarget", "Refined", "search_batch"]
+__all__ = ["SHARED_ROOM", "BatchRules", "DeviceTarget", "Refined", "search_batch"]
 
 _WARPS: Final = 1 if IS_SIMULATED else 4
 """Warps of a block: chains of one ligand, which share the table of its pairs."""
 _START_THREADS: Final = 128
-_SHARED_OF_ALL: Final = 48 * 1024
-"""What a block may have without asking; chains of larger ligands stand alone in theirs."""
+SHARED_ROOM: Final = 48 * 1024 - 4 * 512
+"""Shared memory that the chains of a block may have without asking, beside the table of pairs;
+those of larger ligands stand alone in theirs. Bytes."""
 
 
 class DeviceTarget(NamedTuple):
@@ -171,8 +172,7 @@ class _Batch:
 
     def _warps(self) -> int:
         """Return the warps of a block, fewer where ligands are large."""
-        room = _SHARED_OF_ALL - 4 * 512
-        return max(1, min(_WARPS, room // (4 * self._words)))
+        return max(1, min(_WARPS, SHARED_ROOM // (4 * self._words)))
 
     def _exchange(self, active: npt.NDArray[np.int32], done: int) -> None:
         rules = self._rules

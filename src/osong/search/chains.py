@@ -24,6 +24,7 @@ __all__ = [
     "BETTER_KCAL",
     "POOL_RMSD",
     "POOL_SIZE",
+    "SEARCH_LIMIT_KCAL",
     "Minimum",
     "box_corners",
     "find_minima",
@@ -33,6 +34,8 @@ __all__ = [
     "search_rules",
 ]
 
+SEARCH_LIMIT_KCAL: Final = 10.0
+"""Cap of a positive energy while searching."""
 POOL_SIZE: Final = 8
 """Distinct minima that a chain remembers."""
 POOL_RMSD: Final = 1.0
@@ -63,7 +66,7 @@ def search_key(seed: int, ligand_key: bytes) -> npt.NDArray[np.uint64]:
     return np.frombuffer(digest, "<u4").astype(np.uint64)
 
 
-def search_rules(ligand: KernelLigand, *, limit: float = 10.0) -> SearchRules:
+def search_rules(ligand: KernelLigand, *, limit: float = SEARCH_LIMIT_KCAL) -> SearchRules:
     """Return how the chains of a ligand move.
 
     Temperature, cap and move are Vina's. Local optimisations run until they have converged, or are

@@ -15,7 +15,14 @@ from osong.ligands.prepared import PreparedLigand
 from osong.receptor.target import Target
 from osong.scoring.grid import WALL_KCAL_PER_ANGSTROM
 from osong.scoring.kernel_ligand import KernelLigand
-from osong.search.chains import BETTER_KCAL, POOL_RMSD, box_corners, n_elite, search_rules
+from osong.search.chains import (
+    BETTER_KCAL,
+    POOL_RMSD,
+    SEARCH_LIMIT_KCAL,
+    box_corners,
+    n_elite,
+    search_rules,
+)
 from osong.search.memory import (
     BatchPlan,
     DeviceBatch,
@@ -178,7 +185,7 @@ class DeviceSession:
             size=SearchSize(
                 effort.n_groups * _GROUP, n_refined=effort.n_refined, n_receptor=n_receptor
             ),
-            shared_limit=48 * 1024 - 4 * 512,
+            shared_limit=device.SHARED_ROOM,
             # Several batches: while the host finishes one, the device has the next.
             max_ligands=max(_FEWEST, len(jobs) // (2 * _STREAMS)),
         )
@@ -236,7 +243,7 @@ class DeviceSession:
             scoring, box = self._host.scoring, self._host.target.box
             low, high = box_corners(box)
             receptor = pack_receptor(self._host.receptor, low, high, WALL_KCAL_PER_ANGSTROM)
-            table = scoring.pair_table(10.0)
+            table = scoring.pair_table(SEARCH_LIMIT_KCAL)
             self._target = (
                 field.maps.nbytes,
                 device.DeviceTarget(

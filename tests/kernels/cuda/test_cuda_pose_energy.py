@@ -76,6 +76,11 @@ def test_atoms_at_one_place_are_finite(backend: Backend, is_tabulated: bool) -> 
     np.testing.assert_allclose(arguments[-3], still.reference()[0], rtol=1e-4)
 
 
-def test_no_poses_are_no_work(backend: Backend) -> None:
+def test_no_poses_are_no_launch(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A device refuses a launch of no blocks; what is None cannot be launched.
+    monkeypatch.setattr("osong_kernels.cuda.pose_energy.poses_by_formula", None)
+    monkeypatch.setattr("osong_kernels.cuda.pose_energy.poses_by_table", None)
+    with pytest.raises(TypeError):
+        backend.pose_energy(*HAND_MADE["rigid"].arguments(np.float32))
     case = HAND_MADE["rigid"].with_genotypes(HAND_MADE["rigid"].genotypes[:0])
     backend.pose_energy(*replace(case, conformers=case.conformers[:0]).arguments(np.float32))
