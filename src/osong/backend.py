@@ -10,11 +10,12 @@ import contextlib
 import ctypes
 import functools
 import json
+import math
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from importlib.util import find_spec
 from typing import Any, Final, Literal, TypeAlias, get_args
@@ -47,6 +48,9 @@ _NO_DEVICE: Final = 100
 """CUDA_ERROR_NO_DEVICE: there is a driver, and nothing for it to drive, or nothing visible."""
 _SIMULATOR: Final = "NUMBA_ENABLE_CUDASIM"
 _SIMULATED_BYTES: Final = 2**30
+_CONTEXT_BYTES: Final = 512 * 2**20
+"""Of a device, for each process that uses it, before it asks for anything: an H100's context and
+what a driver keeps beside it. An estimate; where it is too low, smaller batches mend that."""
 
 
 @dataclass(frozen=True)
@@ -104,19 +108,34 @@ class Device:
         In all, free or not.
     compute_capability
         Major and minor number.
+    n_sharers
+        Processes of this job that use it, this one among them.
     """
 
     index: int
     name: str
     memory_bytes: int
     compute_capability: tuple[int, int]
+    n_sharers: int = 1
+
+    @property
+    def share_bytes(self) -> int | None:
+        """What this process may fill of the memory; None where all that is free is its own.
+
+        A share of the whole, not of what is free: that would be the less the later one asks, and
+        the first would leave nothing to the others.
+        """
+        if self.n_sharers == 1:
+            return None
+        return max(0, self.memory_bytes // self.n_sharers - _CONTEXT_BYTES)
 
     def __str__(self) -> str:
         """Return one line for people."""
         major, minor = self.compute_capability
+        shared = f", shared by {self.n_sharers} processes" if self.n_sharers > 1 else ""
         return (
             f"{self.index}: {self.name}, {self.memory_bytes / 2**30:.0f} GiB, compute capability "
-            f"{major}.{minor}"
+            f"{major}.{minor}{shared}"
         )
 
 
@@ -213,7 +232,7 @@ def choose_backend(
         raise ResourceError(
             f"backend cuda: {problem}; {first}or dock on CPUs with backend auto or cpu"
         )
-    devices = _share(_usable(driver.devices), rank, n_ranks, environment)
+    devices = _share(driver.devices, rank, n_ranks, environment)
     return Backend("cuda", "; ".join(map(str, devices)), devices)
 
 
@@ -387,14 +406,22 @@ def _usable(devices: Sequence[Device]) -> tuple[Device, ...]:
 
 
 def _share(
-    devices: tuple[Device, ...], rank: int, n_ranks: int, environment: Mapping[str, str]
+    visible: Sequence[Device], rank: int, n_ranks: int, environment: Mapping[str, str]
 ) -> tuple[Device, ...]:
     """Return the devices of one of several processes; one device serves several if need be."""
+    devices = _usable(visible)
     on_node = environment.get("SLURM_GPUS_ON_NODE", "")
-    is_bound = on_node.isdigit() and len(devices) < int(on_node)
-    if n_ranks < 2 or is_bound:
-        return devices
-    return devices[rank::n_ranks] or (devices[rank % len(devices)],)
+    # Slurm counts all that the job has here, whatever we think of them.
+    n_on_node = int(on_node) if on_node.isdigit() else 0
+    if n_ranks > 1 and len(visible) < n_on_node:
+        # Each process is shown some. Which ones the others are shown nobody says: as if evenly.
+        n_sharers = math.ceil(n_ranks * len(visible) / n_on_node)
+        return tuple(replace(device, n_sharers=n_sharers) for device in devices)
+    if n_ranks <= len(devices):
+        return devices[rank::n_ranks]
+    position = rank % len(devices)
+    n_sharers = len(range(position, n_ranks, len(devices)))
+    return (replace(devices[position], n_sharers=n_sharers),)
 
 
 def _best(devices: Sequence[Device]) -> tuple[int, int]:

@@ -7,9 +7,13 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
+from dataclasses import replace
 from importlib import metadata
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from osong import backend
 from osong.backend import Backend, Device, Driver, choose_backend, driver_problem, find_driver
@@ -177,27 +181,72 @@ def test_unknown_backend_is_refused() -> None:
 FOUR = tuple(Device(i, "NVIDIA A100", 2**36, (8, 0)) for i in range(4))
 
 
+SHARES = {
+    "alone": (0, 1, "", [0, 1, 2, 3], 1),
+    "alone, by Slurm": (0, 1, "4", [0, 1, 2, 3], 1),
+    "two each": (1, 2, "", [1, 3], 1),
+    "uneven": (1, 3, "", [1], 1),
+    "one each": (3, 4, "4", [3], 1),
+    "two on each": (5, 8, "4", [1], 2),
+    "two or three on each, of three": (8, 10, "", [0], 3),
+    "two or three on each, of two": (7, 10, "", [3], 2),
+    "Slurm shows each its own": (2, 4, "16", [0, 1, 2, 3], 1),
+    "Slurm shows the same to several": (2, 8, "16", [0, 1, 2, 3], 2),
+    "Slurm's shares do not come out even": (2, 6, "16", [0, 1, 2, 3], 2),
+}
+
+
 @pytest.mark.parametrize(
-    ("rank", "n_ranks", "on_node", "indices"),
-    [
-        (0, 1, "", [0, 1, 2, 3]),
-        (1, 2, "", [1, 3]),
-        (3, 4, "4", [3]),
-        (5, 8, "4", [1]),  # more processes than devices: some share
-        (2, 4, "16", [0, 1, 2, 3]),  # Slurm shows each its own
-    ],
+    ("rank", "n_ranks", "on_node", "indices", "n_sharers"), SHARES.values(), ids=SHARES
 )
 def test_processes_of_a_node_share_devices_out(
-    rank: int, n_ranks: int, on_node: str, indices: list[int]
+    rank: int, n_ranks: int, on_node: str, indices: list[int], n_sharers: int
 ) -> None:
-    environment = {"SLURM_GPUS_ON_NODE": on_node} if on_node else {}
-    chosen = choose_backend(
+    chosen = share(FOUR, rank, n_ranks, on_node)
+    assert [device.index for device in chosen] == indices
+    assert {device.n_sharers for device in chosen} == {n_sharers}
+
+
+def share(
+    devices: tuple[Device, ...], rank: int, n_ranks: int, on_node: str = ""
+) -> tuple[Device, ...]:
+    return choose_backend(
         rank=rank,
         n_ranks=n_ranks,
-        find=lambda: Driver((13, 0), FOUR),
-        environment=environment,
-    )
-    assert [device.index for device in chosen.devices] == indices
+        find=lambda: Driver((13, 0), devices),
+        environment={"SLURM_GPUS_ON_NODE": on_node} if on_node else {},
+    ).devices
+
+
+@given(n_ranks=st.integers(1, 20), n_devices=st.integers(1, 9))
+def test_no_device_is_left_out_or_given_away_twice(n_ranks: int, n_devices: int) -> None:
+    devices = tuple(Device(i, "NVIDIA A100", 2**36, (8, 0)) for i in range(n_devices))
+    users = Counter[int]()
+    told = {}
+    for rank in range(n_ranks):
+        chosen = share(devices, rank, n_ranks)
+        users.update(device.index for device in chosen)
+        told |= {device.index: device.n_sharers for device in chosen}
+    assert users == told
+    assert len(told) == n_devices
+
+
+def test_shares_fit_beside_each_other_and_a_context_each() -> None:
+    (one,) = share((H100,), 0, 3)
+    assert one.share_bytes is not None
+    assert 3 * (one.share_bytes + 512 * 2**20) <= H100.memory_bytes < 3 * (one.share_bytes + 2**30)
+    assert "shared by 3 processes" in str(one)
+    assert share((H100,), 0, 1)[0].share_bytes is None, "all that is free"
+    (crowded,) = share((replace(H100, memory_bytes=2**30),), 0, 4)
+    assert crowded.share_bytes == 0
+
+
+def test_a_device_that_is_of_no_use_is_one_of_those_that_slurm_gave() -> None:
+    old = replace(PASCAL, index=0)
+    new = tuple(replace(device, index=device.index + 1) for device in FOUR[:3])
+    # Four were given and four are visible: nothing is bound, and the ranks share three.
+    chosen = share((old, *new), 1, 2, "4")
+    assert [device.index for device in chosen] == [2]
 
 
 def test_unusable_devices_are_passed_over() -> None:
