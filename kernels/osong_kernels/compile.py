@@ -47,11 +47,11 @@ def kernel(function: F) -> F:
 
 
 @cache
-def sources_hash() -> str:
-    """Return a hash of all sources of the CPU's kernels: the stamp of their machine code."""
+def sources_hash(*, with_cuda: bool = False) -> str:
+    """Return a hash of all sources of the CPU's kernels, or of all: the stamp of machine code."""
     digest = blake2b(digest_size=16)
     for name, text in sorted(_sources(files("osong_kernels"), "")):
-        if name.startswith("/cuda/"):
+        if name.startswith("/cuda/") and not with_cuda:
             continue
         digest.update(f"{name}\0{len(text)}\0".encode() + text)
     return digest.hexdigest()

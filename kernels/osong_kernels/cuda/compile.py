@@ -44,7 +44,8 @@ IS_SIMULATED: Final = bool(config.ENABLE_CUDASIM)
 
 _PHYSICS: Final = "osong_kernels.physics"
 # Link-time optimisation, Numba's default, forgets what fastmath says of quotients and roots: they
-# come out as the slow, exact ones. The simulator knows no such option.
+# come out as the slow, exact ones. The simulator knows no such option. It only counts where the
+# function is given with it: ``cuda.jit(lto=False)(function)`` drops it (numba-cuda 0.30.4).
 _OPTIONS: Final[dict[str, bool]] = {} if IS_SIMULATED else {"lto": False}
 
 
@@ -105,13 +106,13 @@ def inlined(function: F) -> F:
 
 
 def kernel(function: Callable[..., Any]) -> Any:
-    """Compile a kernel.
+    """Compile a kernel; the machine code is cached on disk.
 
     Quotients, square roots and exponentials are the device's own, good to some 2e-7; denormal
     numbers are zero. Nothing may depend on infinities or on what is no number. The order of sums
     is that of the machine code, so the same input gives the same bytes on one make of device.
     """
-    return cuda.jit(fastmath=True, **_OPTIONS)(function)
+    return _kept(cuda.jit(function, fastmath=True, **_OPTIONS))
 
 
 def exact_kernel(function: Callable[..., Any]) -> Any:
@@ -119,7 +120,16 @@ def exact_kernel(function: Callable[..., Any]) -> Any:
 
     For what the contract wants in float64: a few final poses, never a search.
     """
-    return cuda.jit(**_OPTIONS)(function)
+    return _kept(cuda.jit(function, **_OPTIONS))
+
+
+def _kept(compiled: Any) -> Any:
+    if IS_SIMULATED:
+        return compiled
+    # what it takes of Numba is not there in the simulator
+    from osong_kernels.cuda.kernel_cache import keep_on_disk
+
+    return keep_on_disk(compiled)
 
 
 @cache
