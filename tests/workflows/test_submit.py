@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from osong.cli.main import app
 from osong.errors import CampaignError, InputError, ResourceError
-from osong_workflows import api, sending
+from osong_workflows import api, sending, site_devices
 from osong_workflows import submit as submitting
 from osong_workflows.campaign_file import CampaignFile
 from osong_workflows.create import create_campaign
@@ -279,6 +279,43 @@ def test_a_campaign_for_devices_is_not_submitted_to_a_site_without(slurm, campai
         submit(campaign, Site(name="plain"))
     assert not (slurm / "called").exists()
     assert submit(campaign, Site(name="fat", gpus_per_node=4)) is not None
+
+
+@pytest.mark.parametrize(
+    ("backend", "line"),
+    [
+        ("cuda", "whether GPUs work there, and ends with an error if not"),
+        ("auto", "whether GPUs work there, and docks on its cores if not"),
+        ("cpu", "jobs ask for GPUs and leave them idle: backend cpu is asked for"),
+    ],
+)
+def test_what_becomes_of_gpus_is_said_before_jobs_are_submitted(
+    slurm, campaign, monkeypatch, backend, line
+):
+    # The docker of tests knows no device, which would be said instead.
+    monkeypatch.setattr(site_devices, "why_no_device", lambda settings: "")
+    store_wishes(CampaignFolder.at(campaign), Wishes(run=RunTable(backend=backend)))
+    for options in ([], ["--dry-run"]):
+        result = CliRunner().invoke(app, ["submit", str(campaign), "--site", "neuron", *options])
+        assert result.exit_code == 0, result.stderr
+        assert " ".join(result.stderr.split()).endswith(line)
+    assert site_devices.device_note(campaign, Site(name="plain")) == ""
+
+
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_a_file_for_devices_makes_nothing_for_a_site_without(slurm, tmp_path, options):
+    (tmp_path / "r.pdb").touch()
+    (tmp_path / "l.smi").write_text("C a\n")
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        'library = "l.smi"\nrun.backend = "cuda"\n[target]\nreceptor = "r.pdb"\n'
+        "center = [0, 0, 0]\nsize = [20, 20, 20]\n"
+    )
+    before = contents(tmp_path)
+    result = CliRunner().invoke(app, ["submit", str(file), "--site", "generic", *options])
+    assert result.exit_code == 1
+    assert "wants backend cuda and site 'generic' asks for no GPUs" in result.stderr
+    assert contents(tmp_path) == before
 
 
 def test_folder_of_another_version_is_refused(slurm, campaign):

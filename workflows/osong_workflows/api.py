@@ -30,6 +30,7 @@ from osong_workflows.run import backend_for
 from osong_workflows.runners.base import check_runner
 from osong_workflows.runners.make import LaunchOptions
 from osong_workflows.settings import dump_ligand_options, make_settings
+from osong_workflows.site_devices import device_note
 from osong_workflows.sites import load_site
 from osong_workflows.submit import (
     cancel,
@@ -59,6 +60,7 @@ __all__ = [
     "continue_or_give_up",
     "create_campaigns",
     "describe_states",
+    "device_note",
     "draw_campaigns",
     "folder_of_ranks",
     "folders_to_submit",

@@ -12,6 +12,7 @@ from osong.library import Record, open_prepared, read_prepared
 from osong.library.sampling import sample_library
 from osong_workflows.create import grid_bytes
 from osong_workflows.cutting import choose_cut
+from osong_workflows.device_estimate import PREPARE_S, DeviceEstimate, estimate_devices
 from osong_workflows.plan import (
     BYTES_PER_PROCESS,
     FILES_BESIDES,
@@ -39,8 +40,6 @@ __all__ = [
     "usual_time",
 ]
 
-_PREPARE_S: Final = 0.15
-"""Of `SECONDS_PER_MOLECULE`: what a prepared library has behind it."""
 _FASTEST_S: Final = SECONDS_PER_MOLECULE["score"]
 _N_PREPARED: Final = 4096
 """Molecules of a prepared library that stand for all."""
@@ -152,6 +151,8 @@ class CampaignEstimate(_Frozen):
         The place, and how long it takes there.
     chunk_seconds
         The unit of work that takes longest.
+    devices
+        What it would be with the place's GPUs; None where it has or uses none. All else is of CPUs.
     notes
         What was assumed.
     problems
@@ -175,6 +176,7 @@ class CampaignEstimate(_Frozen):
     workers: int
     wall_hours: float
     chunk_seconds: float
+    devices: DeviceEstimate | None = None
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
 
@@ -215,7 +217,7 @@ def _count_prepared(file: CampaignFile) -> LibraryCount:
 def usual_time(effort: str, *, is_prepared: bool) -> MoleculeTime:
     """Return what a molecule took where Osong's own tables were measured."""
     seconds = SECONDS_PER_MOLECULE[effort]
-    return MoleculeTime(seconds=max(seconds - _PREPARE_S, _FASTEST_S) if is_prepared else seconds)
+    return MoleculeTime(seconds=max(seconds - PREPARE_S, _FASTEST_S) if is_prepared else seconds)
 
 
 def estimate_campaign(
@@ -255,15 +257,17 @@ def estimate_campaign(
     notes = list(place.notes)
     if workers < place.cores:
         notes.append(f"memory suffices for {workers:,} of {place.cores:,} cores")
+    n_dockings = sum(target.n_molecules for target in per_target)
+    effort, is_prepared = file.tables.search.effort, file.is_prepared
     return CampaignEstimate(
         file=str(file.path),
         library=str(file.library),
-        effort=file.tables.search.effort,
+        effort=effort,
         scoring=file.tables.search.scoring,
         is_exact=count.is_exact,
         time=time,
         targets=per_target,
-        n_dockings=sum(target.n_molecules for target in per_target),
+        n_dockings=n_dockings,
         n_chunks=n_chunks,
         n_shards=sum(target.n_shards for target in per_target),
         n_files=sum(target.n_files for target in per_target),
@@ -273,6 +277,14 @@ def estimate_campaign(
         workers=workers,
         wall_hours=wall_seconds / 3600,
         chunk_seconds=chunk_seconds,
+        devices=estimate_devices(
+            n_dockings,
+            effort,
+            place,
+            workers,
+            is_prepared=is_prepared,
+            slowness=time.seconds / usual_time(effort, is_prepared=is_prepared).seconds,
+        ),
         notes=tuple(notes),
     )
 

@@ -37,6 +37,8 @@ class RunPlace:
         Whether a batch system gives the cores, each with its share of the memory.
     has_devices
         Whether there may be GPUs.
+    gpus_per_node, gpu_name
+        Those that docking would use, and what they are called, as far as anybody said.
     notes
         What was assumed.
     """
@@ -48,6 +50,8 @@ class RunPlace:
     seconds: float | None = None
     is_site: bool = False
     has_devices: bool = True
+    gpus_per_node: int = 0
+    gpu_name: str = ""
     notes: tuple[str, ...] = ()
 
     @property
@@ -95,6 +99,13 @@ def place_of_site(site: Site, nodes: int | None) -> RunPlace:
             f"(cores_per_node); taken as {cores}, as here"
         )
     n_nodes = nodes or site.nodes_per_pilot
+    n_gpus = site.n_gpus
+    if n_gpus is None:
+        n_gpus = 1
+        notes.append(
+            f"the profile of site {site.name} does not say how many GPUs a node has "
+            "(gpus_per_node); taken as 1"
+        )
     return RunPlace(
         name=f"site {site.name}, {n_nodes:,} node{'' if n_nodes == 1 else 's'}",
         nodes=n_nodes,
@@ -103,6 +114,8 @@ def place_of_site(site: Site, nodes: int | None) -> RunPlace:
         seconds=slurm_seconds(site.time_limit) - site.warning,
         is_site=True,
         has_devices=site.asks_for_devices,
+        gpus_per_node=n_gpus,
+        gpu_name=" ".join((site.constraint, *site.extra, site.partition, site.description)),
         notes=tuple(notes),
     )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from osong.cli.terminal import make_table
-from osong_workflows.amounts import counted, duration
+from osong_workflows.amounts import counted, duration, speed
 from osong_workflows.refusals import hours, size
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
+    from osong_workflows.device_estimate import DeviceEstimate
     from osong_workflows.estimate import CampaignEstimate, TargetEstimate
 
 __all__ = ["plan_view"]
@@ -30,10 +31,13 @@ def plan_view(plan: CampaignEstimate) -> Iterator[RenderableType]:
     )
     yield _table(plan) if len(plan.targets) > 1 else _list(plan.targets[0])
     yield f"a molecule: {_time(plan)}"
+    alone = " without GPUs" if plan.devices is not None else ""
     yield (
-        f"on {plan.where}, {counted(plan.workers, 'worker')}: about "
+        f"on {plan.where}, {counted(plan.workers, 'worker')}{alone}: about "
         f"{duration(plan.wall_hours * 3600)}; a chunk about {duration(plan.chunk_seconds)}"
     )
+    if plan.devices is not None:
+        yield _devices(plan.devices)
     yield f"results: {_folders(plan)}"
     for note in plan.notes:
         yield f"note: {note}"
@@ -104,6 +108,25 @@ def _time(plan: CampaignEstimate) -> str:
     failed = f", {time.n_failed} of them failed" if time.n_failed else ""
     spread = f" +- {time.uncertainty:.1g} s" if time.uncertainty else ""
     return f"{seconds}{spread}, measured here on {counted(time.n_measured, 'molecule')}{failed}"
+
+
+def _devices(devices: DeviceEstimate) -> str:
+    """Return what GPUs would change, with what of it was measured and what was not."""
+    quick, slow = (duration(value * 3600) for value in devices.wall_hours)
+    least, most = map(_rate, devices.searched_per_s)
+    return (
+        f"with {counted(devices.n_devices, 'GPU')} and {counted(devices.cores, 'core')} beside: "
+        f"about {quick if quick == slow else f'{quick} to {slow}'} (PREDICTION: no GPU was "
+        f"measured), {hours(devices.core_hours)} core hours\n"
+        f"  the cores: {devices.core_seconds:.2g} s a molecule, before and after its search, which "
+        f"is enough for {speed(devices.needed_per_s)} on each GPU\n"
+        f"  a GPU: {least} to {most}/s (PREDICTION: {devices.device or 'A100 to H100'}, "
+        f"docs/cuda.md); what bounds: {devices.bound}"
+    )
+
+
+def _rate(per_second: float) -> str:
+    return f"{per_second:,.0f}" if per_second >= 9.95 else f"{per_second:.2g}"
 
 
 def _folders(plan: CampaignEstimate) -> str:

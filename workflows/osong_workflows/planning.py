@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from osong.backend import choose_backend
 from osong.errors import InputError
 from osong_workflows.campaign_file import read_campaign_file
 from osong_workflows.docking import DEFAULT_DOCKER
@@ -11,14 +13,19 @@ from osong_workflows.estimate import count_library, estimate_campaign, usual_tim
 from osong_workflows.file_campaigns import settings_of
 from osong_workflows.place import place_of_site, this_machine
 from osong_workflows.refusals import refusals
+from osong_workflows.run import why_no_device
+from osong_workflows.site_devices import note_on_devices
 from osong_workflows.timing import measure_time, spread_records
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
+    from osong_workflows.campaign_file import CampaignFile
     from osong_workflows.estimate import CampaignEstimate
     from osong_workflows.events import Subscriber
+    from osong_workflows.place import RunPlace
+    from osong_workflows.settings import CampaignSettings
     from osong_workflows.sites import Site
 
 __all__ = ["plan_campaign"]
@@ -69,6 +76,28 @@ def plan_campaign(
         largest = max(range(len(targets)), key=lambda index: targets[index].box.volume)
         records = spread_records(count.records, sample)
         time = measure_time(targets[largest], settings[largest], records, subscribers)
+    place = _with_devices(place, file, settings[0])
     estimate = estimate_campaign(file, targets, count, time, place)
     problems = tuple(refusals(file, settings, estimate, place))
     return estimate.model_copy(update={"problems": problems})
+
+
+def _with_devices(place: RunPlace, file: CampaignFile, settings: CampaignSettings) -> RunPlace:
+    """Return a place with the GPUs that the campaign would use there, and what to know of them."""
+    wanted = file.tables.run.backend
+    is_of_use = wanted != "cpu" and not why_no_device(settings)
+    if place.is_site:
+        # A login node has none, most of the time; its driver is not asked either.
+        notes = (note_on_devices(wanted, settings),) if place.gpus_per_node else ()
+        n_gpus = place.gpus_per_node if is_of_use else 0
+        return replace(place, gpus_per_node=n_gpus, notes=(*place.notes, *notes))
+    if not is_of_use:
+        return place
+    here = choose_backend("auto")
+    if here.devices:
+        name = here.devices[0].name
+        return replace(place, gpus_per_node=len(here.devices), gpu_name=name)
+    if wanted == "auto":
+        return place
+    note = f"backend cuda cannot work on this machine: {here.reason}; jobs of a --site may have it"
+    return replace(place, notes=(*place.notes, note))

@@ -138,10 +138,13 @@ def _of_memory(file: CampaignFile, estimate: CampaignEstimate, place: RunPlace) 
 
 def _of_time(file: CampaignFile, estimate: CampaignEstimate, place: RunPlace) -> Iterator[str]:
     budget = file.tables.budget.core_hours
-    if budget is not None and estimate.core_hours > budget:
+    core_hours = estimate.core_hours
+    if file.tables.run.backend == "cuda" and estimate.devices is not None:
+        core_hours = estimate.devices.core_hours
+    if budget is not None and core_hours > budget:
         yield file.place.problem(
             ("budget", "core_hours"),
-            f"about {hours(estimate.core_hours)} core hours are needed and the budget is "
+            f"about {hours(core_hours)} core hours are needed and the budget is "
             f"{hours(budget)}; raise it, take fewer molecules, or less effort",
         )
     needed = estimate.chunk_seconds + _START_S

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from osong_workflows.settings import CampaignSettings
     from osong_workflows.tasks import PackShard, Task, WorkOrder
 
-__all__ = ["Run", "backend_for"]
+__all__ = ["Run", "backend_for", "why_no_device"]
 
 _TOLD_RESTARTS: Final = 20
 
@@ -232,12 +232,20 @@ def backend_for(wanted: str, settings: CampaignSettings) -> Backend:
     OsongError
         Devices were asked for and cannot be used.
     """
-    if settings.effort == SCORE:
-        return Backend("cpu", "poses are scored as they stand, which needs no device")
-    if settings.docker not in DEVICE_DOCKERS:
-        return Backend("cpu", f"the docker {settings.docker} knows no device")
+    reason = why_no_device(settings)
+    if reason:
+        return Backend("cpu", reason)
     rank, n_ranks = local_rank()
     return choose_backend(wanted, rank=rank, n_ranks=n_ranks)
+
+
+def why_no_device(settings: CampaignSettings) -> str:
+    """Return why a campaign makes no use of devices, wherever it runs; "" if it can."""
+    if settings.effort == SCORE:
+        return "poses are scored as they stand, which needs no device"
+    if settings.docker not in DEVICE_DOCKERS:
+        return f"the docker {settings.docker} knows no device"
+    return ""
 
 
 def _scratch_folder(name: str) -> Path | None:

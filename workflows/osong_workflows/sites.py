@@ -38,6 +38,11 @@ _TIME: Final = re.compile(
 )
 """What Slurm takes for a time."""
 
+_GPUS: Final = re.compile(
+    r"--(?:gpus-per-node[= ]|gres[= ]gpu:|tres-per-node[= ]gres/gpu:)(?:[a-z][\w.-]*:)?(\d+)", re.I
+)
+"""An option of ``sbatch`` that asks for GPUs by the node: with what they are called, or without."""
+
 # None of these may hold what ends a line of a batch script or a word of it.
 Word = Annotated[str, StringConstraints(pattern=r"^[^\s\x00-\x1f\"'\\#]*$")]
 Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x08\x0a-\x1f]*$")]
@@ -196,6 +201,14 @@ class Site(BaseModel):
     def asks_for_devices(self) -> bool:
         """Whether a job gets GPUs, as far as the profile tells."""
         return self.gpus_per_node > 0 or any("gpu" in option for option in self.extra)
+
+    @property
+    def n_gpus(self) -> int | None:
+        """GPUs that a job gets on each node; None where the profile does not tell how many."""
+        counts = [int(found[1]) for option in self.extra if (found := _GPUS.match(option))]
+        if self.asks_for_devices and not self.gpus_per_node and not counts:
+            return None
+        return max([self.gpus_per_node, *counts])
 
     @property
     def warning(self) -> int:

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from osong.errors import CampaignError, InputError, OsongError
+from osong.errors import CampaignError, OsongError
 from osong_workflows.batch import make_finish, make_pilots
 from osong_workflows.campaign_file import read_campaign_file
 from osong_workflows.create import check_folder
@@ -26,10 +26,10 @@ from osong_workflows.jobs import (
     now,
     read_own_jobs,
 )
-from osong_workflows.outputs import read_wishes
 from osong_workflows.plan import read_plan
 from osong_workflows.sending import OvertakenError, send
 from osong_workflows.settings import read_settings
+from osong_workflows.site_devices import check_devices, refuse_without_devices
 from osong_workflows.sites import load_site
 from osong_workflows.slurm_commands import run_slurm
 from osong_workflows.status import count_status
@@ -88,6 +88,7 @@ def folders_to_submit(
     is_rehearsal: bool = False,
     workers: int | None = None,
     docker: str = DEFAULT_DOCKER,
+    site: Site | None = None,
 ) -> list[Path]:
     """Return the campaign folders that a user means; those of a campaign file are made.
 
@@ -102,16 +103,20 @@ def folders_to_submit(
         folders; None: as many as this job may use.
     docker
         For the folders of a campaign file: "module:function" that builds what docks one record.
+    site
+        Where they are to be submitted to: nothing is made for one that cannot be.
 
     Raises
     ------
     CampaignError
         It is none of them, or a folder is not one that this version of Osong can continue.
     InputError
-        The campaign file cannot be used.
+        The campaign file cannot be used, or not at that site.
     """
     place = Path(campaign).expanduser()
     if place.is_file() and not (place.parent / "plan.json").exists():
+        if site is not None:
+            refuse_without_devices(place, read_campaign_file(place).tables.run.backend, site)
         if is_rehearsal:
             return _rehearse(place, docker)
         return [folder.path for folder in create_campaigns(place, workers=workers, docker=docker)]
@@ -157,7 +162,7 @@ def render(folder: str | os.PathLike[str], site: Site, nodes: int | None = None)
         if _check(path).is_finished:
             return []
         _check_version(path, site)
-        _check_devices(path, site)
+        check_devices(path, site)
         read_own_jobs(path)
     pilots = make_pilots(path, site, nodes or site.nodes_per_pilot)
     return [pilots, make_finish(path, site, _ARRAY)]
@@ -192,7 +197,7 @@ def submit(
     if status.is_finished:
         return None
     _check_version(status.folder, site)
-    _check_devices(status.folder, site)
+    check_devices(status.folder, site)
     return send(status, site, nodes or site.nodes_per_pilot)
 
 
@@ -305,15 +310,6 @@ def _check_version(folder: Path, site: Site) -> None:
         raise CampaignError(
             f"{folder}: was begun with Osong {begun} and this is {here}, whose energies may "
             f"differ; install osong=={begun}, or start another campaign"
-        )
-
-
-def _check_devices(folder: Path, site: Site) -> None:
-    """Check that jobs get the devices that the campaign file wants."""
-    if read_wishes(folder).run.backend == "cuda" and not site.asks_for_devices:
-        raise InputError(
-            f"{folder}: wants backend cuda and site '{site.name}' asks for no GPUs; set "
-            "gpus_per_node in its profile, or backend auto in the campaign file"
         )
 
 

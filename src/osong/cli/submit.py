@@ -79,9 +79,12 @@ def submit(
     # Small libraries are cut into chunks for all cores that will be there.
     cores = (nodes or profile.nodes_per_pilot) * (profile.cores_per_node or 1)
     folders = flows.folders_to_submit(
-        campaign, is_rehearsal=dry_run, workers=cores if cores > 1 else None
+        campaign, is_rehearsal=dry_run, workers=cores if cores > 1 else None, site=profile
     )
     for folder in folders:
+        note = flows.device_note(folder, profile)
+        if note:
+            error_console().print(f"{folder}: {note}", soft_wrap=True)
         if dry_run:
             batches = flows.render(folder, profile, nodes)
             typer.echo("\n".join(f"{batch}\n" for batch in batches), nl=False)
