@@ -51,7 +51,7 @@ def dock(
     ] = None,
     backend: Annotated[
         Backend,
-        typer.Option(help="cuda: an NVIDIA device, which pays for hundreds of ligands."),
+        typer.Option(help="cuda: NVIDIA devices, which pay for hundreds of ligands."),
     ] = "cpu",
     *,
     reading: LibraryChoice,

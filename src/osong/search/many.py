@@ -1,16 +1,18 @@
-"""`dock_many`: molecules one after the other on CPUs, or many at a time on a device."""
+"""`dock_many`: molecules one after the other on CPUs, or many at a time on devices."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias
 
-from osong.backend import Backend
-from osong.errors import LigandError, MissingExtraError, ResourceError
+from osong.backend import Backend, Device
+from osong.errors import LigandError
 from osong.ligands.prepared import PreparedLigand
 from osong.receptor.target import Target
+from osong.search.device_pool import DevicePool
 from osong.search.memory import Misfit
 from osong.search.pose import Pose
 from osong.search.session import DockingSession
@@ -18,7 +20,8 @@ from osong.search.session import DockingSession
 __all__ = ["BatchSession", "Found", "Molecule", "dock_many"]
 
 _BATCH: Final = 256
-_Result = TypeVar("_Result")
+_FEWEST: Final = 64
+"""Molecules of a batch where several devices share them: enough to keep any device busy."""
 
 Molecule: TypeAlias = Sequence[PreparedLigand] | LigandError
 """The variants of a molecule, or why there are none."""
@@ -50,48 +53,56 @@ def dock_many(
     target
         Receptor and box.
     molecules
-        Taken one by one on CPUs, and by the hundred on a device, of which the first is used.
+        Taken one by one on CPUs, and by the hundred on devices, one batch ahead.
     backend
-        Where.
+        Where; all of its devices are used.
     threads
         For what is docked on the CPU.
     is_cpu_next
-        Whether the CPU docks what is left where the device fails, as with ``auto``.
+        Whether the CPU docks what is left where the last device fails, as with ``auto``.
     tell
-        Takes one line on what the CPU docks instead of the device, and why.
+        Takes one line on what the CPU or another device docks instead of a device, and why.
     options
         ``scoring``, ``effort``, ``n_poses`` and ``seed`` of ``DockingSession``.
 
     Raises
     ------
     MissingExtraError, ResourceError
-        The device cannot be used or fails, and ``is_cpu_next`` is not set.
+        The last device cannot be used or fails, and ``is_cpu_next`` is not set.
     """
     on_cpu = DockingSession(target, threads=threads, **options)
     waiting = iter(molecules)
-    session: BatchSession | None = None
+    settle = partial(_settle, on_cpu=on_cpu, named=set(), tell=tell)
     if backend.devices:
-        number = backend.devices[0].index
-        session = _attempt(lambda: _open(target, number, options), is_cpu_next, tell)
-    named: set[str] = set()
-    while session is not None and (batch := list(itertools.islice(waiting, _BATCH))):
-        answers = _attempt(partial(_search, session, batch), is_cpu_next, tell)
-        if answers is None:
-            session, waiting = None, itertools.chain(batch, waiting)
-            continue
-        for molecule, answer in zip(batch, answers, strict=True):
-            if isinstance(answer, Misfit):
-                _tell_misfit(molecule, answer, named, tell)
-                yield _dock(on_cpu, molecule)
-            else:
-                yield answer
+        pool: DevicePool[list[Molecule], list[Found | Misfit]] = DevicePool(
+            backend.devices, partial(_open, target, options=options), tell
+        )
+        batches = _batches(waiting, len(backend.devices))
+        with contextlib.closing(pool.search(batches)) as searched:
+            for batch, answers in searched:
+                yield from settle(batch, answers)
+        if pool.error is not None:
+            if not is_cpu_next:
+                raise pool.error
+            tell(f"the CPU docks from here on: {' '.join(str(pool.error).split())}")
+            for batch, found in pool.left():
+                yield from settle(batch, found)
     yield from (_dock(on_cpu, molecule) for molecule in waiting)
 
 
-def _open(target: Target, number: int, options: Mapping[str, Any]) -> BatchSession:
+def _batches(molecules: Iterator[Molecule], n_devices: int) -> Iterator[list[Molecule]]:
+    """Yield molecules by the batch: smaller ones for more devices, so that all have work."""
+    size = min(_BATCH, max(_FEWEST, _BATCH // n_devices))
+    while batch := list(itertools.islice(molecules, size)):
+        yield batch
+
+
+def _open(
+    target: Target, device: Device, options: Mapping[str, Any]
+) -> Callable[[Sequence[Molecule]], list[Found | Misfit]]:
     from osong.search.device_session import DeviceSession
 
-    return DeviceSession(target, device=number, **options)
+    return partial(_search, DeviceSession(target, device=device.index, **options))
 
 
 def _search(session: BatchSession, batch: Sequence[Molecule]) -> list[Found | Misfit]:
@@ -101,18 +112,24 @@ def _search(session: BatchSession, batch: Sequence[Molecule]) -> list[Found | Mi
     return [molecule if isinstance(molecule, LigandError) else next(found) for molecule in batch]
 
 
-def _attempt(
-    action: Callable[[], _Result], is_cpu_next: bool, tell: Callable[[str], None]
-) -> _Result | None:
-    """Return what an action on a device gives; None where it failed and the CPU goes on."""
-    try:
-        return action()
-    except (MissingExtraError, ResourceError) as error:
-        if not is_cpu_next:
-            raise
-        reason = " ".join(str(error).split())
-        tell(f"the CPU docks from here on: {reason}")
-        return None
+def _settle(
+    batch: Sequence[Molecule],
+    answers: Sequence[Found | Misfit] | None,
+    *,
+    on_cpu: DockingSession,
+    named: set[str],
+    tell: Callable[[str], None],
+) -> Iterator[Found]:
+    """Yield what became of each molecule of a batch; the CPU docks what no device did."""
+    if answers is None:
+        yield from (_dock(on_cpu, molecule) for molecule in batch)
+        return
+    for molecule, answer in zip(batch, answers, strict=True):
+        if isinstance(answer, Misfit):
+            _tell_misfit(molecule, answer, named, tell)
+            yield _dock(on_cpu, molecule)
+        else:
+            yield answer
 
 
 def _tell_misfit(

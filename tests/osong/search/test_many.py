@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 
@@ -139,6 +140,32 @@ def test_where_cuda_was_asked_for_its_failure_comes_after_what_was_found(
     assert energies(next(found))
     with pytest.raises(ResourceError, match="out of memory"):
         next(found)
+
+
+class FirstFails(FakeDevice):
+    """Device 3 cannot be opened; the others work."""
+
+    used: ClassVar[set[object]] = set()
+
+    def __init__(self, target: osong.Target, *, device: int, **options: object) -> None:
+        if device == 3:
+            raise ResourceError("device 3: busy")
+        self.used.add(device)
+        super().__init__(target, device=device, **options)
+
+
+def test_what_one_device_fails_at_another_does(
+    pocket: osong.Target, molecules: list[list[PreparedLigand]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(monkeypatch, FirstFails)
+    told: list[str] = []
+    two = Backend("cuda", "made up", (*CUDA.devices, Device(5, "Fake", 2**30, (9, 0))))
+    asked = [molecules[0], molecules[2], molecules[0]]
+    found = list(dock_many(pocket, asked, two, effort="fast", tell=told.append))
+    assert energies(found[0]) == energies(found[2])
+    assert isinstance(found[1], LigandError)
+    assert FirstFails.used == {5}
+    assert told == ["device 3 (Fake) is given up: device 3: busy; the others go on"]
 
 
 @pytest.mark.usefixtures("_fake_device")
