@@ -13,11 +13,14 @@ from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 import numpy as np
 
 from osong.errors import InputError, LigandError, ResourceError
 from osong.ligands import PreparedLigand, prepare_ligand
+from osong.search.minima import RefinedMinima
+from osong_workflows.device_docking import Unfinished
 from osong_workflows.outcome import DockedMolecule, DockedPose
 
 if TYPE_CHECKING:
@@ -114,6 +117,28 @@ def build_preparer(target_path: str, settings: object):
         return (replace(ligand, name=record.name, input_smiles=record.data),)
 
     return prepare
+
+
+def build_host(target_path: str, settings: object):
+    """Prepares records, and finishes what the fake device has found."""
+    prepare = build_preparer(target_path, settings)
+
+    def work(item: Record | Unfinished) -> tuple[PreparedLigand, ...] | DockedMolecule:
+        if not isinstance(item, Unfinished):
+            return prepare(item)
+        text = item.variants[0].input_smiles
+        assert item.minima[0].conformers == fake_minima(text)[0].conformers
+        if text.startswith("FINCRASH"):
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return replace(fake_molecule(text, settings.n_poses), backend="cuda")
+
+    return work
+
+
+def fake_minima(text: str) -> tuple[RefinedMinima, ...]:
+    """What a search finds of a molecule, and of no other."""
+    number = np.array([crc32(text.encode()) // 2], np.int32)
+    return (RefinedMinima(np.zeros((1, 7), np.float32), number),)
 
 
 def build_broken(target_path: str, settings: object):

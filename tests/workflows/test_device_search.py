@@ -19,15 +19,16 @@ from osong.backend import Device
 from osong.errors import CampaignError, ResourceError
 from osong.library import Record
 from osong.search.memory import Misfit
-from osong_workflows import device_docking, device_search
+from osong_workflows import device_docking, device_search, device_worker
 from osong_workflows.child import Job
-from osong_workflows.device_docking import ForCpu
+from osong_workflows.device_docking import ForCpu, Found
 from osong_workflows.device_search import DeviceSearch
 from osong_workflows.events import Publisher
 from osong_workflows.outcome import FailedMolecule
 
+FOUND = "minima"
 DEVICE = FailedMolecule("dock", "searched")
-"""What stands for poses that a device found ..."""
+"""What stands for poses that were made of what a device found ..."""
 CPU = FailedMolecule("dock", "docked")
 """... and for those of the CPU."""
 
@@ -57,6 +58,7 @@ class Script:
     quick: int = 10**6
     sizes: list[int] = field(default_factory=list)
     n_batches: Counter[int] = field(default_factory=Counter)
+    n_ahead: int = 0
 
 
 class FakeSupervisor:
@@ -69,15 +71,20 @@ class FakeSupervisor:
         self.device = int(job.target)
         self.stop = others[1]
 
+        self.ahead: object = None
+
     def start(self) -> None:
         limit = self.script.lost_after.get(self.device)
         if limit is not None and self.script.n_batches[self.device] >= limit:
             raise CampaignError("a device process cannot start")
 
     def close(self) -> None:
-        pass
+        self.ahead = None
 
-    def dock(self, batch):
+    def dock(self, batch, ahead):
+        assert self.ahead in (None, batch), "what was sent ahead comes next"
+        self.ahead = ahead()
+        self.script.n_ahead += self.ahead is not None
         self.script.n_batches[self.device] += 1
         self.script.sizes.append(len(batch.molecules))
         numbers = [variants[0] for variants in batch.molecules]
@@ -87,7 +94,18 @@ class FakeSupervisor:
             raise ResourceError("no memory")
         if len(numbers) > self.script.quick:
             return FailedMolecule("time", "took longer than 600 s")
-        return tuple(ForCpu("huge") if n in self.script.huge else DEVICE for n in numbers)
+        return tuple(
+            ForCpu("huge") if n in self.script.huge else Found((FOUND, n)) for n in numbers
+        )
+
+
+def finish(record: Record, variants: tuple, minima: tuple) -> Future:
+    """Finish at once what a device has found of this record and no other."""
+    assert variants == (record.index,)
+    assert minima == (FOUND, record.index)
+    future: Future = Future()
+    future.set_result(DEVICE)
+    return future
 
 
 class Cpu:
@@ -108,7 +126,7 @@ def make_search(script: Script, n_devices: int, cpu, say, **options) -> DeviceSe
     jobs = [
         (Device(i, "Fake", 2**30, (9, 0)), Job(str(i), None, "device")) for i in range(n_devices)
     ]
-    return DeviceSearch(jobs, Publisher(), cpu, say, **options)
+    return DeviceSearch(jobs, Publisher(), finish, cpu, say, **options)
 
 
 def submit(found: DeviceSearch, n_molecules: int) -> list[Future]:
@@ -130,11 +148,15 @@ def search(script: Script, n_molecules: int, n_devices: int = 1, **options):
             record = Record(i, f"m{i}", "", "smi", "C")
             futures.append(found.submit(record, (i,)) or cpu(record))
         for future in futures:
-            answer = future.result(timeout=30)
-            answers.append(answer.result(timeout=30) if isinstance(answer, Future) else answer)
+            answers.append(last_answer(future))
     finally:
         found.close()
     return answers, cpu.came, said
+
+
+def last_answer(future: Future):
+    answer = future.result(timeout=30)
+    return answer.result(timeout=30) if isinstance(answer, Future) else answer
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -163,7 +185,7 @@ def test_each_molecule_has_one_answer_and_the_cpu_those_that_no_device_can_have(
     assert [answer is CPU for answer in answers] == [i in expected for i in range(n)]
     assert came == Counter(expected)
     assert len(said) == min(len(expected), 4), "three are named, and one line for all others"
-    assert max(script.sizes) <= device_search.MAX_BATCH
+    assert max(script.sizes) <= device_worker.MAX_BATCH
 
 
 @settings(deadline=None, max_examples=40)
@@ -188,11 +210,29 @@ def test_devices_that_are_lost_leave_their_molecules_to_others_and_at_last_to_th
         assert set(came) <= bad
 
 
+def test_the_next_batch_is_there_before_a_large_one_is_done() -> None:
+    script = Script()
+    answers, _, _ = search(script, 5000)
+    assert answers == [DEVICE] * 5000
+    assert script.n_ahead > 5
+
+
+def test_batches_that_few_wait_for_are_not_sent_ahead() -> None:
+    FakeSupervisor.script = script = Script()
+    found = make_search(script, 1, Cpu(), lambda _: None)
+    try:
+        for _ in range(20):
+            assert {last_answer(future) for future in submit(found, 30)} == {DEVICE}
+    finally:
+        found.close()
+    assert script.n_ahead == 0
+
+
 def test_memory_that_does_not_suffice_is_found_once() -> None:
     script = Script(room=5)
     search(script, 1000)
     failed = [size for size in script.sizes if size > 5]
-    assert len(failed) <= 1 + len(bin(device_search.MAX_BATCH)[2:])
+    assert len(failed) <= 1 + len(bin(device_worker.MAX_BATCH)[2:])
     assert all(size <= 5 for size in script.sizes[-50:])
 
 
@@ -218,7 +258,7 @@ def test_a_device_on_which_nothing_works_is_given_up_in_the_end() -> None:
     answers, came, said = search(script, 400)
     assert answers == [CPU] * 400
     assert set(came.values()) == {1}
-    assert script.n_batches[0] == device_search._MAX_FAILURES
+    assert script.n_batches[0] == device_worker._MAX_FAILURES
     assert said[-1].endswith("with: the process died of SIGSEGV; the CPU takes over")
 
 
@@ -241,8 +281,7 @@ def full_disk(text: str) -> None:
 def search_again_and_again(found: DeviceSearch) -> None:
     for _ in range(100):
         for future in submit(found, 40):
-            answer = future.result(timeout=20)
-            assert answer is DEVICE or answer.result(timeout=20) is CPU
+            assert last_answer(future) in (DEVICE, CPU)
 
 
 @pytest.mark.parametrize(
@@ -281,7 +320,7 @@ def test_a_cpu_that_takes_nothing_leaves_nobody_waiting(monkeypatch: pytest.Monk
 
 
 def test_a_stop_is_no_failure_of_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    def wait_for_the_stop(self: FakeSupervisor, batch: object) -> None:
+    def wait_for_the_stop(self: FakeSupervisor, *_: object) -> None:
         self.stop.wait(20)
         raise CampaignError("the run was stopped")
 
@@ -328,8 +367,11 @@ def test_a_target_that_does_not_fit_is_told_when_the_device_starts(
         def target_bytes(self) -> int:
             return 3000 * 2**20
 
-        def dock_many(self, molecules):
-            return [Misfit(0, "0 MiB are free beside the target")]
+        def ready(self, molecules):
+            return molecules
+
+        def search(self, ready):
+            return [Misfit(0, "0 MiB are free beside the target") for _ in ready]
 
     module = SimpleNamespace(DeviceSession=Session)
     monkeypatch.setitem(sys.modules, "osong.search.device_session", module)
@@ -340,4 +382,6 @@ def test_a_target_that_does_not_fit_is_told_when_the_device_starts(
         ResourceError,
         match="device 1: the target needs 3,000 MiB of its memory and 1,000 MiB are free",
     ):
-        device_docking.build_searcher("", SimpleNamespace(campaign=campaign, device=1))
+        device_docking.build_searcher(
+            "", SimpleNamespace(campaign=campaign, device=Device(1, "Fake", 2**30, (9, 0)))
+        )

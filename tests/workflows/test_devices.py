@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 from osong.backend import Backend, Device
 from osong.cli.main import app
 from osong.errors import CampaignError, InputError, MissingExtraError, ResourceError
-from osong_workflows import pipeline, run
+from osong_workflows import device_search, device_worker, pipeline, run
 from osong_workflows.device_docking import DEVICE_DOCKERS, DeviceDockers
 from osong_workflows.events import BackendNote, WorkerRestarted
 from osong_workflows.file_tables import RunTable
@@ -63,7 +63,7 @@ class Machine:
             return Backend("cuda", "made up", devices)
 
         self._monkeypatch.setattr(run, "choose_backend", choose)
-        dockers = DeviceDockers("osong_fake_docker:build_preparer", f"osong_fake_device:{searcher}")
+        dockers = DeviceDockers("osong_fake_docker:build_host", f"osong_fake_device:{searcher}")
         self._monkeypatch.setitem(DEVICE_DOCKERS, DOCKER, dockers)
 
 
@@ -139,6 +139,31 @@ def test_a_molecule_that_crashes_the_device_goes_to_the_cpu_alone(
     assert [note.split(":")[0] for note in told] == ["bad1", "bad2"]
     assert "SIGSEGV" in told[0]
     assert "an illegal memory access" in told[1]
+
+
+def test_a_molecule_that_crashes_a_batch_that_was_sent_ahead_is_found_too(
+    machine, batches, tmp_path, monkeypatch, by_cpu
+):
+    monkeypatch.setattr(device_search, "_FEWEST_AHEAD", 2)
+    monkeypatch.setattr(device_worker, "MAX_BATCH", 8)
+    monkeypatch.setenv("OSONG_FAKE_SEARCH", "0.2")
+    machine.has()
+    library = [*molecules(30), ("DEVAHEAD_1", "ahead"), *molecules(60)[30:]]
+    campaign, _ = screen(library, tmp_path / "run", chunk_size=61)
+    check_rows(campaign, by_cpu)
+    assert backends(campaign) == {"cuda": 60, "cpu": 1}
+
+
+def test_a_molecule_that_crashes_when_its_poses_are_made_is_a_row_of_its_own(
+    machine, batches, tmp_path, by_cpu
+):
+    machine.has()
+    library = [*molecules(10), ("FINCRASH_1", "unfinished"), *molecules(20)[10:]]
+    campaign, _ = screen(library, tmp_path / "run", chunk_size=7)
+    check_rows(campaign, by_cpu)
+    status = campaign.status()
+    assert (status.n_ok, status.n_failed) == (20, 1)
+    assert backends(campaign) == {"cuda": 20}
 
 
 def test_too_little_memory_halves_batches_until_they_fit(

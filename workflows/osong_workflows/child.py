@@ -19,10 +19,11 @@ import traceback
 from dataclasses import dataclass
 from importlib import import_module
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from osong.errors import BoxError, InputError, LigandError, OsongError, ReceptorError
 from osong_workflows.outcome import DockedMolecule, FailedMolecule, checked
+from osong_workflows.read_ahead import ReadAhead, TwoSteps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,21 +131,27 @@ def main(descriptor: int) -> None:
             return
 
 
-def _build_docker(job: Job) -> Callable[[Record], object]:
-    """Return what takes one record."""
+def _build_docker(job: Job) -> Callable[[Record], object] | TwoSteps:
+    """Return what takes one record, in one step or two."""
     if job.has_care:
         from osong_workflows.care import build_supervised
 
         return build_supervised(job)
     builder = load_builder(job.settings.docker)
-    docker: Callable[[Record], object] = builder(job.target, job.settings)  # type: ignore[operator]
+    docker: Callable[[Record], object] | TwoSteps
+    docker = builder(job.target, job.settings)  # type: ignore[operator]
     return docker
 
 
-def _serve(pipe: Connection, docker: Callable[[Record], object], timeout_s: float) -> None:
+def _serve(
+    pipe: Connection, docker: Callable[[Record], object] | TwoSteps, timeout_s: float
+) -> None:
     """Dock what comes, for ever."""
+    receive: Callable[[], Any] = pipe.recv
+    if isinstance(docker, TwoSteps):
+        receive, docker = ReadAhead(pipe, docker.ready).next, docker.finish
     while True:
-        record: Record = pipe.recv()
+        record = receive()
         # Its timer is a thread in C: it works where Python hangs inside RDKit.
         faulthandler.dump_traceback_later(_GRACE * timeout_s + 10, exit=True)
         outcome = _dock(docker, record)
@@ -152,7 +159,7 @@ def _serve(pipe: Connection, docker: Callable[[Record], object], timeout_s: floa
         pipe.send(outcome)
 
 
-def _dock(docker: Callable[[Record], object], record: Record) -> object:
+def _dock(docker: Callable[[Any], object], record: Any) -> object:
     """Dock one record; a molecule that cannot be docked is a result."""
     try:
         done = docker(record)

@@ -1,6 +1,8 @@
-"""What the processes of a campaign on devices do: some prepare molecules, some search batches.
+"""What the processes of a campaign on devices do: CPUs prepare molecules, devices search batches.
 
 A device process takes a `Batch` over its pipe and answers with one `Searched` for each molecule.
+Poses are made of what it found by the processes that prepare: their exact energies take
+milliseconds of Python, in which a device would search several more.
 """
 
 from __future__ import annotations
@@ -10,18 +12,21 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from osong.errors import LigandError, ResourceError
 from osong.ligands import LigandOptions
+from osong.search import DockingSession
 from osong.search.memory import Misfit
 from osong_workflows.docking import DEFAULT_DOCKER, load_target
-from osong_workflows.outcome import DockedMolecule, FailedMolecule, Outcome, checked
+from osong_workflows.outcome import DockedMolecule, FailedMolecule
 from osong_workflows.plain_poses import docked_molecule
 from osong_workflows.preparing import prepare_record, warm_up
+from osong_workflows.read_ahead import TwoSteps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from osong.backend import Device
     from osong.library import Record
     from osong.ligands import PreparedLigand
-    from osong.search.many import BatchSession, Found
+    from osong.search.minima import RefinedMinima
     from osong_workflows.settings import CampaignSettings
 
 __all__ = [
@@ -30,11 +35,12 @@ __all__ = [
     "DeviceDockers",
     "DeviceSettings",
     "ForCpu",
+    "Found",
+    "HostWork",
     "Searched",
-    "Searcher",
-    "build_campaign_preparer",
+    "Unfinished",
+    "build_host",
     "build_searcher",
-    "search_batch",
 ]
 
 
@@ -44,19 +50,20 @@ class DeviceDockers:
 
     Attributes
     ----------
-    preparer
-        Builds what prepares one record; given target and campaign settings.
+    host
+        Builds what prepares one record, and makes poses of an `Unfinished` one; given target and
+        campaign settings.
     searcher
         Builds what searches a `Batch`; given target and `DeviceSettings`.
     """
 
-    preparer: str
+    host: str
     searcher: str
 
 
 DEVICE_DOCKERS: Final = {
     DEFAULT_DOCKER: DeviceDockers(
-        preparer="osong_workflows.device_docking:build_campaign_preparer",
+        host="osong_workflows.device_docking:build_host",
         searcher="osong_workflows.device_docking:build_searcher",
     )
 }
@@ -72,7 +79,7 @@ class DeviceSettings:
     campaign
         The campaign's settings.
     device
-        Number of its device among the visible ones.
+        Which one.
     docker
         Builds what searches a batch.
     molecule_timeout_s
@@ -80,7 +87,7 @@ class DeviceSettings:
     """
 
     campaign: CampaignSettings
-    device: int
+    device: Device
     docker: str
     molecule_timeout_s: float
 
@@ -115,21 +122,68 @@ class ForCpu:
     reason: str
 
 
-Searched: TypeAlias = Outcome | ForCpu
-Searcher: TypeAlias = "Callable[[Batch], tuple[Searched, ...]]"
+@dataclass(frozen=True)
+class Found:
+    """A device's answer to a molecule that it searched.
+
+    Attributes
+    ----------
+    minima
+        Those of each variant.
+    """
+
+    minima: tuple[RefinedMinima, ...]
 
 
-def build_campaign_preparer(
-    target_path: str, settings: CampaignSettings
-) -> Callable[[Record], tuple[PreparedLigand, ...]]:
-    """Return what prepares one record of a campaign; there is no target to look at."""
+@dataclass(frozen=True)
+class Unfinished:
+    """A molecule that was searched and has no poses yet.
+
+    Attributes
+    ----------
+    index, name
+        Of its record.
+    variants
+        That were searched.
+    minima
+        Those of each variant.
+    """
+
+    index: int
+    name: str
+    variants: tuple[PreparedLigand, ...]
+    minima: tuple[RefinedMinima, ...]
+
+
+Searched: TypeAlias = FailedMolecule | Found | ForCpu
+HostWork: TypeAlias = "Callable[[Record | Unfinished], tuple[PreparedLigand, ...] | DockedMolecule]"
+
+
+def build_host(target_path: str, settings: CampaignSettings) -> HostWork:
+    """Return what prepares records of a campaign and finishes molecules; it needs no maps."""
     options = LigandOptions(**settings.ligands)
     warm_up(options)
-    return lambda record: prepare_record(record, options)
+    session = DockingSession(
+        load_target(target_path, settings),
+        scoring=settings.scoring,
+        effort=settings.effort,
+        n_poses=settings.n_poses,
+        seed=settings.seed,
+    )
+
+    def work(item: Record | Unfinished) -> tuple[PreparedLigand, ...] | DockedMolecule:
+        if not isinstance(item, Unfinished):
+            return prepare_record(item, options)
+        poses = session.finish(item.variants, item.minima)
+        return docked_molecule(poses, item.variants, backend="cuda")
+
+    return work
 
 
-def build_searcher(target_path: str, settings: DeviceSettings) -> Searcher:
+def build_searcher(target_path: str, settings: DeviceSettings) -> TwoSteps:
     """Open a session on the device and search a small molecule, so that all is compiled.
+
+    The arrays of a batch are made while the device searches the one before.
 
     Raises
     ------
@@ -145,25 +199,22 @@ def build_searcher(target_path: str, settings: DeviceSettings) -> Searcher:
         effort=campaign.effort,
         n_poses=campaign.n_poses,
         seed=campaign.seed,
-        device=settings.device,
+        device=settings.device.index,
+        share_bytes=settings.device.share_bytes,
     )
+    number = settings.device.index
     # Now: once the molecule was searched, the target is in the device's memory.
     free_bytes = session.free_bytes()
-    (found,) = session.dock_many([warm_up(LigandOptions(**campaign.ligands))])
+    (found,) = session.search(session.ready([warm_up(LigandOptions(**campaign.ligands))]))
     if isinstance(found, Misfit):
         # No molecule is smaller: the device is given up, instead of one molecule after the other.
         raise ResourceError(
-            f"device {settings.device}: the target needs {_mib(session.target_bytes())} of its "
+            f"device {number}: the target needs {_mib(session.target_bytes())} of its "
             f"memory and {_mib(free_bytes)} are free, so that no molecule fits ({found.reason})"
         )
-    return lambda batch: search_batch(session, batch)
-
-
-def search_batch(session: BatchSession, batch: Batch) -> tuple[Searched, ...]:
-    """Return what became of each molecule of a batch."""
-    found = session.dock_many(batch.molecules)
-    return tuple(
-        _searched(poses, variants) for poses, variants in zip(found, batch.molecules, strict=True)
+    return TwoSteps(
+        ready=lambda batch: session.ready(batch.molecules),
+        finish=lambda ready: tuple(map(_searched, session.search(ready))),
     )
 
 
@@ -171,10 +222,9 @@ def _mib(n_bytes: int) -> str:
     return f"{n_bytes / 2**20:,.0f} MiB"
 
 
-def _searched(poses: Found | Misfit, variants: tuple[PreparedLigand, ...]) -> Searched:
-    if isinstance(poses, Misfit):
-        return ForCpu(poses.reason)
-    if isinstance(poses, LigandError):
-        return FailedMolecule(poses.stage, str(poses))
-    docked: DockedMolecule = docked_molecule(poses, variants, backend="cuda")
-    return checked(docked)
+def _searched(found: tuple[RefinedMinima, ...] | LigandError | Misfit) -> Searched:
+    if isinstance(found, Misfit):
+        return ForCpu(found.reason)
+    if isinstance(found, LigandError):
+        return FailedMolecule(found.stage, str(found))
+    return Found(found)

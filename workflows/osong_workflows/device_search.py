@@ -1,7 +1,8 @@
 """`DeviceSearch`: one supervised process for each device, fed with whatever molecules are ready.
 
 A device that is free takes all that wait, up to a limit: batches are as large as preparation makes
-them, and no molecule waits for others. A batch that ends its process, takes too long or meets an
+them, and no molecule waits for others. Where enough wait while it is busy, it has its next batch
+before it is done with this one. A batch that ends its process, takes too long or meets an
 error is cut in halves, and these go to a new process. A molecule that fails alone goes to the CPU,
 which has the last word on it; so do all of them when the last device has been given up.
 """
@@ -11,13 +12,12 @@ from __future__ import annotations
 import math
 import queue
 import threading
-from collections import deque
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from osong.errors import CampaignError, OsongError, ResourceError
-from osong_workflows.device_docking import Batch, ForCpu, Searched
+from osong_workflows.device_docking import ForCpu, Found, Searched
+from osong_workflows.device_worker import MAX_BATCH, Answer, DeviceWorker, Request
 from osong_workflows.outcome import FailedMolecule, Outcome
 from osong_workflows.supervisor import StartGate, Supervisor
 
@@ -27,34 +27,18 @@ if TYPE_CHECKING:
     from osong.backend import Device
     from osong.library import Record
     from osong.ligands import PreparedLigand
+    from osong.search.minima import RefinedMinima
     from osong_workflows.child import Job
     from osong_workflows.events import Publisher
 
-__all__ = ["MAX_BATCH", "Answer", "DeviceSearch"]
+__all__ = ["DeviceSearch"]
 
-Answer: TypeAlias = "Outcome | Future[Any]"
-"""What became of a molecule, or where the next answer will be: at a device, or at the CPU."""
-
-MAX_BATCH: Final = 256
-"""Molecules that go to a device process together. With 128 chains each, the quickest search, these
-are some sixteen times what an H100 has under way at a time; the session cuts them by memory."""
-_MAX_FAILURES: Final = 2 * int(math.log2(MAX_BATCH))
-"""One bad molecule fails a whole batch, then a half of it, and so on until it is alone, at worst
-with nothing that works in between: 9 failures. Many more in a row are the device's own fault."""
-_FAILURES_OF_TIME: Final = 4
-"""A batch that took too long counts for so many: four halvings on, a CPU would be faster."""
+_FEWEST_AHEAD: Final = MAX_BATCH // 4
+"""So many have to wait for a batch that is sent while another is searched: fewer may grow to more
+until the device is free, and a small batch takes it little less time than a large one."""
 _NAMED: Final = 3
 """So many molecules that go to the CPU are named in a run; of a billion it may be a million."""
 _TICK_S: Final = 0.5
-
-
-@dataclass(frozen=True, eq=False)
-class _Request:
-    """A molecule that waits for a device."""
-
-    record: Record
-    variants: tuple[PreparedLigand, ...]
-    future: Future[Answer] = field(default_factory=Future)
 
 
 class DeviceSearch:
@@ -66,6 +50,8 @@ class DeviceSearch:
         What the process of each device is to do, by device.
     publisher
         Who hears of restarts.
+    finish
+        Has poses made of what was found of a record's variants.
     on_cpu
         Has a record docked by the CPU.
     say
@@ -78,6 +64,9 @@ class DeviceSearch:
         self,
         jobs: Sequence[tuple[Device, Job]],
         publisher: Publisher,
+        finish: Callable[
+            [Record, tuple[PreparedLigand, ...], tuple[RefinedMinima, ...]], Future[Outcome]
+        ],
         on_cpu: Callable[[Record], Future[Outcome]],
         say: Callable[[str], None],
         *,
@@ -85,6 +74,7 @@ class DeviceSearch:
     ) -> None:
         self._jobs = tuple(jobs)
         self._publisher = publisher
+        self._finish = finish
         self._on_cpu = on_cpu
         self._say = say
         self._is_required = is_required
@@ -92,7 +82,7 @@ class DeviceSearch:
         self._gate = StartGate()
         # No SimpleQueue: in Python 3.11 its get() with a timeout waits for ever when another thread
         # was faster and the time is up (the rest of the time is negative, which means no limit).
-        self._waiting: queue.Queue[_Request] = queue.Queue()
+        self._waiting: queue.Queue[Request] = queue.Queue()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._n_left = len(self._jobs)
@@ -122,7 +112,7 @@ class DeviceSearch:
                 return None
             if not self._threads:
                 self._begin()
-            request = _Request(record, tuple(variants))
+            request = Request(record, tuple(variants))
             self._waiting.put(request)
             return request.future
 
@@ -148,7 +138,9 @@ class DeviceSearch:
         supervisor: Supervisor[tuple[Searched, ...]] = Supervisor(
             job, self._publisher, self._stop, self._gate, attempts=1
         )
-        worker = _DeviceWorker(supervisor, device, self._take, self._end, self._stop)
+        worker = DeviceWorker(
+            supervisor, device, self._take, self._take_ahead, self._end, self._stop
+        )
         error: OsongError | OSError | None = CampaignError(
             "the thread of a device ended; this is an error of Osong, please report it"
         )
@@ -168,12 +160,27 @@ class DeviceSearch:
                 self._end_all(error, worker.pending)
             supervisor.close()
 
-    def _take(self, limit: int) -> list[_Request]:
+    def _take(self, limit: int) -> list[Request]:
         """Return molecules that wait, none where there are none for a while."""
         try:
-            taken = [self._waiting.get(timeout=_TICK_S)]
+            first = self._waiting.get(timeout=_TICK_S)
         except queue.Empty:
             return []
+        return self._take_more(first, limit)
+
+    def _take_ahead(self, limit: int) -> list[Request]:
+        """Return molecules that wait if they are enough for a batch, at once."""
+        if self._waiting.qsize() < _FEWEST_AHEAD * max(1, self._n_left):
+            return []
+        try:
+            first = self._waiting.get_nowait()
+        except queue.Empty:
+            return []
+        return self._take_more(first, limit)
+
+    def _take_more(self, first: Request, limit: int) -> list[Request]:
+        """Return a molecule with others that wait."""
+        taken = [first]
         # Others that are free want some too.
         share = math.ceil((1 + self._waiting.qsize()) / max(1, self._n_left))
         while len(taken) < min(limit, share):
@@ -187,9 +194,13 @@ class DeviceSearch:
             if request.future.running() or request.future.set_running_or_notify_cancel()
         ]
 
-    def _end(self, request: _Request, answer: Searched) -> None:
+    def _end(self, request: Request, answer: Searched) -> None:
         """Take a device's answer."""
-        if not isinstance(answer, ForCpu):
+        if isinstance(answer, Found):
+            finished = self._finish(request.record, request.variants, answer.minima)
+            request.future.set_result(finished)
+            return
+        if isinstance(answer, FailedMolecule):
             request.future.set_result(answer)
             return
         request.future.set_result(self._on_cpu(request.record))
@@ -208,7 +219,7 @@ class DeviceSearch:
         elif number == _NAMED + 1:
             self._say("more molecules that devices cannot take are docked by the CPU, unnamed")
 
-    def _give_up(self, device: Device, why: str, worker: _DeviceWorker) -> None:
+    def _give_up(self, device: Device, why: str, worker: DeviceWorker) -> None:
         """Leave a device's molecules to the others, or to the CPU where there are none.
 
         Raises
@@ -238,7 +249,7 @@ class DeviceSearch:
                 self._waiting.put(request)
         self._say(f"{text}; {'the CPU takes over' if is_last else 'the others go on'}")
 
-    def _end_all(self, error: OsongError | OSError, pending: Sequence[_Request]) -> None:
+    def _end_all(self, error: OsongError | OSError, pending: Sequence[Request]) -> None:
         """End everything that waits with an error."""
         with self._lock:
             self._error = self._error or error
@@ -247,137 +258,3 @@ class DeviceSearch:
             left += self._take(MAX_BATCH)
         for request in left:
             request.future.set_exception(error)
-
-
-class _DeviceWorker:
-    """Keeps one device in work, and halves what fails there.
-
-    Parameters
-    ----------
-    supervisor
-        Of the device's process.
-    device
-        For messages.
-    take
-        Returns molecules that wait, so many at most.
-    end
-        Takes an answer.
-    stop
-        Set from elsewhere when the run is to end early.
-    """
-
-    def __init__(
-        self,
-        supervisor: Supervisor[tuple[Searched, ...]],
-        device: Device,
-        take: Callable[[int], list[_Request]],
-        end: Callable[[_Request, Searched], None],
-        stop: threading.Event,
-    ) -> None:
-        self._supervisor = supervisor
-        self._device = device
-        self._take = take
-        self._end = end
-        self._stop = stop
-        self._batches: deque[list[_Request]] = deque()
-        self._limit = MAX_BATCH
-        self._ceiling = MAX_BATCH
-        self._n_failures = 0
-        self.has_worked = False
-
-    @property
-    def pending(self) -> list[_Request]:
-        """Molecules that were taken and have no answer."""
-        return [
-            request for batch in self._batches for request in batch if not request.future.done()
-        ]
-
-    def hold(self, requests: list[_Request]) -> None:
-        """Keep molecules until they have an answer."""
-        self._batches.append(requests)
-
-    def release(self) -> list[_Request]:
-        """Return what is pending, and forget it."""
-        left = self.pending
-        self._batches.clear()
-        return left
-
-    def run(self) -> str:
-        """Search until the run is stopped; return why the device is of no use any more."""
-        while not self._stop.is_set():
-            if not self._batches:
-                taken = self._take(self._limit)
-                if taken:
-                    self.hold(taken)
-                continue
-            try:
-                self._supervisor.start()
-            except OsongError as error:
-                return str(error)
-            why = self._search(self._first())
-            if why and self._n_failures >= _MAX_FAILURES:
-                return f"it failed {self._n_failures} times in a row, the last time with: {why}"
-        return ""
-
-    def _first(self) -> list[_Request]:
-        """Return the first batch, cut to the size that is known to fit."""
-        batch = self._batches[0]
-        if len(batch) > self._ceiling:
-            self._batches[0] = batch[self._ceiling :]
-            self._batches.appendleft(batch[: self._ceiling])
-        return self._batches[0]
-
-    def _search(self, batch: list[_Request]) -> str:
-        """Search the first batch; return what went wrong, "" where nothing did."""
-        try:
-            answer = self._supervisor.dock(self._batch(batch))
-        except OsongError as error:
-            if self._stop.is_set():
-                return ""
-            # Its process ends when it has said this: no memory, most likely.
-            self._supervisor.close()
-            return self._fail(batch, str(error), is_too_much=True)
-        if isinstance(answer, FailedMolecule):
-            if self._stop.is_set():
-                return ""
-            is_late = answer.stage == "time"
-            self._n_failures += is_late * (_FAILURES_OF_TIME - 1)
-            return self._fail(batch, answer.reason, is_too_much=is_late)
-        if len(answer) != len(batch):
-            self._supervisor.close()
-            return self._fail(batch, f"{len(answer)} answers to {len(batch)} molecules")
-        self._n_failures = 0
-        self.has_worked = True
-        self._limit = min(2 * self._limit, self._ceiling)
-        for request, searched in zip(batch, answer, strict=True):
-            self._end(request, searched)
-        self._batches.popleft()
-        return ""
-
-    def _fail(self, batch: list[_Request], why: str, *, is_too_much: bool = False) -> str:
-        """Halve the first batch, or leave its one molecule to the CPU.
-
-        Batches become no larger than half of one that was too much for memory or time.
-        """
-        self._n_failures += 1
-        half = len(batch) // 2
-        self._limit = max(1, half)
-        if is_too_much:
-            # A single one: it was this molecule, then, and not how many they were.
-            self._ceiling = half or MAX_BATCH
-        if half and self._n_failures < _MAX_FAILURES:
-            self._batches.popleft()
-            self._batches.extendleft((batch[half:], batch[:half]))
-        elif not half:
-            self._end(batch[0], ForCpu(f"device {self._device.index} failed with it: {why}"))
-            self._batches.popleft()
-        return why
-
-    def _batch(self, batch: list[_Request]) -> Batch:
-        n_more = len(batch) - 1
-        name = batch[0].record.name + (f" and {n_more} more" if n_more else "")
-        return Batch(
-            index=batch[0].record.index,
-            name=f"{name} on device {self._device.index}",
-            molecules=tuple(request.variants for request in batch),
-        )

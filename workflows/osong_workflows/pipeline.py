@@ -1,8 +1,8 @@
-"""`DevicePipeline`: CPU processes prepare molecules while devices search others.
+"""`DevicePipeline`: CPU processes prepare and finish molecules while devices search others.
 
 Each calling thread fills one part. Its records go to processes that prepare them, from there to
-whichever device is free, and come back in order. So many are on their way that no device runs dry,
-and no more, so that memory is bounded.
+whichever device is free, then to the first again, which make poses of what was found, and come back
+in order. So many are on their way that no device runs dry, and no more, so that memory is bounded.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from osong.errors import LigandError
 from osong_workflows.child import Job
-from osong_workflows.device_docking import DEVICE_DOCKERS, DeviceSettings
-from osong_workflows.device_search import MAX_BATCH, Answer, DeviceSearch
+from osong_workflows.device_docking import DEVICE_DOCKERS, DeviceSettings, Unfinished
+from osong_workflows.device_search import DeviceSearch
+from osong_workflows.device_worker import MAX_BATCH, Answer
 from osong_workflows.outcome import DockedMolecule, FailedMolecule, Outcome
 from osong_workflows.prepared import PREPARED, PreparedReader
 from osong_workflows.supervisor import Supervisors
@@ -26,14 +27,15 @@ if TYPE_CHECKING:
     from osong.backend import Device
     from osong.library import Record
     from osong.ligands import PreparedLigand
+    from osong.search.minima import RefinedMinima
     from osong_workflows.events import Publisher
     from osong_workflows.settings import CampaignSettings
 
 __all__ = ["DevicePipeline"]
 
-_AHEAD: Final = 2 * MAX_BATCH
-"""Molecules on their way for each device: a batch that is searched and the next one. One is some
-tens of kilobytes."""
+_AHEAD: Final = 4 * MAX_BATCH
+"""Molecules on their way for each device: a batch that is searched, the next one, which is there
+already, the one after it, which gathers, and one that is finished. A molecule is some kilobytes."""
 _FEWEST_AHEAD: Final = 8
 """On their way for each thread, however many threads there are."""
 _BATCH_S: Final = 600.0
@@ -56,9 +58,9 @@ class DevicePipeline:
     publisher
         Who hears of restarts.
     n_threads
-        Threads that call, and processes that prepare.
+        Threads that call, and processes that prepare and finish.
     memory_limit
-        Bytes that a preparing process may hold; 0 for no limit.
+        Bytes that one of these processes may hold; 0 for no limit.
     say
         Hears, in a line, when a device is given up.
     is_required
@@ -79,22 +81,23 @@ class DevicePipeline:
         is_required: bool,
     ) -> None:
         dockers = DEVICE_DOCKERS[settings.docker]
-        preparing = settings.model_copy(update={"docker": dockers.preparer})
+        on_host = settings.model_copy(update={"docker": dockers.host})
         self._library = settings.library
-        self._preparers: Supervisors[tuple[PreparedLigand, ...]] = Supervisors(
-            Job("", preparing, work="preparing", go_on=job.go_on), publisher, memory_limit
+        self._host: Supervisors[tuple[PreparedLigand, ...] | DockedMolecule] = Supervisors(
+            Job(job.target, on_host, work="preparing", go_on=job.go_on), publisher, memory_limit
         )
         self._cpu = cpu
         self._pool = ThreadPoolExecutor(n_threads, "osong-pipeline")
         self._ahead = max(_FEWEST_AHEAD, math.ceil(_AHEAD * len(devices) / n_threads))
         limit_s = max(_BATCH_S, settings.molecule_timeout_s)
         searching = [
-            (device, DeviceSettings(settings, device.index, dockers.searcher, limit_s))
+            (device, DeviceSettings(settings, device, dockers.searcher, limit_s))
             for device in devices
         ]
         self._devices = DeviceSearch(
             [(device, Job(job.target, told, "device", job.go_on)) for device, told in searching],
             publisher,
+            finish=lambda *found: self._pool.submit(self._finish, *found),
             on_cpu=lambda record: self._pool.submit(self._dock_on_cpu, record),
             say=say,
             is_required=is_required,
@@ -123,7 +126,7 @@ class DevicePipeline:
 
     def stop(self) -> None:
         """Make records that are under way end soon, without an outcome."""
-        self._preparers.stop()
+        self._host.stop()
         self._devices.stop()
 
     def close(self) -> None:
@@ -132,7 +135,7 @@ class DevicePipeline:
         self._cpu.stop()
         self._devices.close()
         self._pool.shutdown(cancel_futures=True)
-        self._preparers.close()
+        self._host.close()
 
     def _begin(self, record: Record, prepared: PreparedReader) -> Future[Any]:
         """Send a record on its way."""
@@ -154,15 +157,29 @@ class DevicePipeline:
         """Prepare a record in this thread's process, and hand it to a device."""
         if self._devices.is_gone:
             return self._dock_on_cpu(record)
-        variants = self._preparers.dock(record)
+        variants = self._host.dock(record)
         if isinstance(variants, FailedMolecule):
             return variants
+        if isinstance(variants, DockedMolecule):
+            raise AssertionError("a record is prepared, not docked")
         return self._devices.submit(record, variants) or self._dock_on_cpu(record)
+
+    def _finish(
+        self,
+        record: Record,
+        variants: tuple[PreparedLigand, ...],
+        minima: tuple[RefinedMinima, ...],
+    ) -> Outcome:
+        """Make poses of what a device has found, in this thread's process."""
+        docked = self._host.dock(Unfinished(record.index, record.name, variants, minima))
+        if isinstance(docked, tuple):
+            raise AssertionError("what was searched is docked, not prepared")
+        return docked
 
     def _dock_on_cpu(self, record: Record) -> Outcome:
         """Prepare and dock a record in this thread's docking process."""
         if self._devices.is_gone:
-            self._preparers.rest()
+            self._host.rest()
         return self._cpu.dock(record)
 
 

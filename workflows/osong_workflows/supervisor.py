@@ -10,8 +10,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
-import tempfile
 import threading
 import time
 from multiprocessing import Pipe
@@ -19,14 +17,15 @@ from typing import IO, TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 import psutil
 
-from osong.errors import CampaignError, OsongError, ResourceError
+from osong.errors import CampaignError, OsongError
 from osong_workflows.child import BUG_EXIT_CODE, READY, START_LIMIT_S, Job
 from osong_workflows.events import WorkerReady, WorkerRestarted
 from osong_workflows.outcome import FailedMolecule
+from osong_workflows.spawn import spawn
+from osong_workflows.wire import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from multiprocessing.connection import Connection
+    from collections.abc import Callable, Iterator
 
     from osong_workflows.events import Publisher
 
@@ -36,6 +35,8 @@ Done = TypeVar("Done")
 """What the docker of a job makes of a record that does not fail."""
 
 _TICK_S: Final = 0.5
+_AHEAD_TICK_S: Final = 0.02
+"""Where an item may be sent ahead, it is to be there before the one under way is done."""
 _DEATH_S: Final = 10.0
 """Seconds in which a process that was killed, or has closed its pipe, is expected to be gone."""
 _ATTEMPTS: Final = 2
@@ -43,19 +44,6 @@ _ATTEMPTS: Final = 2
 is to blame."""
 _MAX_DEATHS_IN_A_ROW: Final = 50
 """So many molecules in a row that end their process say that something else is broken."""
-_ONE_THREAD: Final = dict.fromkeys(
-    (
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "NUMEXPR_NUM_THREADS",
-        "VECLIB_MAXIMUM_THREADS",
-        "NUMBA_NUM_THREADS",
-        "RAYON_NUM_THREADS",
-        "POLARS_MAX_THREADS",
-    ),
-    "1",
-)
 _STOP_SIGNALS: Final = frozenset({signal.SIGTERM, signal.SIGHUP, signal.SIGINT})
 
 
@@ -138,12 +126,24 @@ class Supervisor(Generic[Done]):
         self._memory_limit = memory_limit
         self._process: subprocess.Popen[bytes] | None = None
         self._watched: psutil.Process | None = None
-        self._pipe: Connection[Any, Any] | None = None
+        self._wire: Wire | None = None
         self._messages: IO[bytes] | None = None
         self._deaths_in_a_row = 0
+        self._sent_ahead: Item | None = None
 
-    def dock(self, record: Item) -> Done | FailedMolecule:
+    def dock(
+        self, record: Item, ahead: Callable[[], Item | None] | None = None
+    ) -> Done | FailedMolecule:
         """Return what became of a record, whatever its docking does to the process.
+
+        Parameters
+        ----------
+        record
+            What to do; the one that was sent ahead last time, if there was one.
+        ahead
+            Asked while this record is under way, until it has one, for the record that comes next:
+            it is sent at once, so that the process can get it ready meanwhile. One whose process
+            ends is forgotten.
 
         Raises
         ------
@@ -152,7 +152,7 @@ class Supervisor(Generic[Done]):
         """
         for attempt in range(1, self._attempts + 1):
             try:
-                outcome = self._ask(record)
+                outcome = self._ask(record, ahead)
             except _Died as death:
                 self.close()
                 outcome = death.outcome
@@ -180,8 +180,8 @@ class Supervisor(Generic[Done]):
 
     def close(self) -> None:
         """End the docking process, however busy it is."""
-        if self._pipe is not None:
-            self._pipe.close()
+        if self._wire is not None:
+            self._wire.close()
         if self._process is not None:
             self._process.kill()
             # One that is stuck in a driver does not die, and nothing here can help that.
@@ -189,7 +189,7 @@ class Supervisor(Generic[Done]):
                 self._process.wait(_DEATH_S)
         if self._messages is not None:
             self._messages.close()
-        self._process = self._pipe = self._messages = self._watched = None
+        self._process = self._wire = self._messages = self._watched = self._sent_ahead = None
 
     def _count_death(self, death: _Died) -> None:
         self._deaths_in_a_row += 1
@@ -200,17 +200,21 @@ class Supervisor(Generic[Done]):
                 f"{self._job.go_on}"
             )
 
-    def _ask(self, record: Item) -> Done | FailedMolecule:
+    def _ask(self, record: Item, ahead: Callable[[], Item | None] | None) -> Done | FailedMolecule:
         """Send a record and wait for its outcome."""
         self.start()
         if self._messages is not None:
             # Only what the record at hand says is kept; a library's worth of warnings is not.
             self._messages.truncate(0)
-        try:
-            self._send(record)
-        except OSError as error:
-            raise self._post_mortem() from error
-        answer = self._wait(self._job.limit_s, self._memory_limit)
+        is_there, self._sent_ahead = self._sent_ahead, None
+        if is_there is None:
+            try:
+                self._send(record)
+            except OSError as error:
+                raise self._post_mortem() from error
+        elif is_there is not record:
+            raise AssertionError("what was sent ahead comes next")
+        answer = self._wait(self._job.limit_s, self._memory_limit, ahead)
         if isinstance(answer, OsongError):
             raise answer
         outcome: Done | FailedMolecule = answer
@@ -234,9 +238,9 @@ class Supervisor(Generic[Done]):
     def _start(self) -> None:
         """Start a docking process and wait until it can dock."""
         ours, theirs = Pipe()
-        self._pipe = ours
+        self._wire = Wire(ours)
         with theirs:
-            self._messages, self._process = _spawn(theirs.fileno())
+            self._messages, self._process = spawn(theirs.fileno())
         self._watched = psutil.Process(self._process.pid)
         try:
             self._send(self._job)
@@ -252,19 +256,24 @@ class Supervisor(Generic[Done]):
         self._publisher(WorkerReady(self._process.pid))
 
     def _send(self, message: object) -> None:
-        if self._pipe is None:
+        if self._wire is None:
             raise AssertionError("_start comes first")
-        self._pipe.send(message)
+        self._wire.send(message)
 
-    def _wait(self, limit_s: float, memory_limit: int) -> Any:
+    def _wait(
+        self, limit_s: float, memory_limit: int, ahead: Callable[[], Item | None] | None = None
+    ) -> Any:
         """Return the next answer, or raise `_Died` after killing for time or memory."""
-        if self._pipe is None:
+        if self._wire is None:
             raise AssertionError("_start comes first")
         deadline = time.monotonic() + limit_s
         while True:
+            if ahead is not None and (item := ahead()) is not None:
+                self._wire.send_later(item)
+                self._sent_ahead, ahead = item, None
             try:
-                if self._pipe.poll(_TICK_S):
-                    return self._pipe.recv()
+                if self._wire.has_answer(_TICK_S if ahead is None else _AHEAD_TICK_S):
+                    return self._wire.answer()
             except (EOFError, OSError) as error:
                 raise self._post_mortem() from error
             self._check_stop()
@@ -362,28 +371,6 @@ class Supervisors(Generic[Done]):
                     self._job, self._publisher, self._stop, self._gate, self._memory_limit
                 )
             return self._of_thread[thread]
-
-
-def _spawn(pipe: int) -> tuple[IO[bytes], subprocess.Popen[bytes]]:
-    """Start a docking process; return the file of its messages, and the process."""
-    try:
-        # Append mode: after a truncation the process goes on at the new end.
-        messages = tempfile.TemporaryFile("a+b")  # noqa: SIM115 (closed by the supervisor)
-        process = subprocess.Popen(
-            # -P: a file queue.py in the folder where the user happens to be is not imported.
-            [sys.executable, "-P", "-m", "osong_workflows.child", str(pipe)],
-            pass_fds=[pipe],
-            stdin=subprocess.DEVNULL,
-            stdout=messages,
-            stderr=messages,
-            env=os.environ | _ONE_THREAD | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        )
-    except OSError as error:
-        raise ResourceError(
-            f"a docking process cannot start ({error.strerror or error}); free memory and space in "
-            f"{tempfile.gettempdir()}, then run the same command again"
-        ) from error
-    return messages, process
 
 
 def _signal_name(number: int) -> str:

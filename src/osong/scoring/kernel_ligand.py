@@ -13,7 +13,7 @@ from osong.ligands.packed import PackedLigand
 from osong.scoring.functions import ScoringFunction
 from osong_kernels.arguments import LigandTopology, PairList
 
-__all__ = ["KernelLigand", "first_metric"]
+__all__ = ["KernelLigand", "first_metric", "segment_pivots"]
 
 _STIFFEST = 1.0
 """square angstrom; keeps the metric finite where a torsion moves atoms on its own axis alone."""
@@ -140,6 +140,11 @@ def _is_sound(packed: PackedLigand) -> bool:
 
 def _is_within(index: npt.NDArray[np.integer], end: int) -> bool:
     return bool(((index >= 0) & (index < end)).all())
+
+
+def segment_pivots(packed: PackedLigand) -> npt.NDArray[np.float64]:
+    """Return `KernelLigand.pivots` of a ligand."""
+    return _segment_geometry(packed)[1]
 
 
 def _segment_geometry(

@@ -67,7 +67,7 @@ def minimize(target: Target, mol: Chem.Mol | PreparedLigand, scoring: str = "vin
     genotypes, conformers = refine(
         [minimum], arrays, receptor_atoms(target.receptor, f), target.box, f
     )
-    coords = place_packed(packed, arrays, genotypes[0], int(conformers[0])).astype(np.float32)
+    coords = place_packed(packed, arrays.pivots, genotypes, conformers)[0].astype(np.float32)
     inter, intra = ExactScorer.of(target.receptor, f).energies(packed, coords)
     return Pose(
         energy=inter * f.torsion_factor(packed.torsion_count),

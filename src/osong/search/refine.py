@@ -16,6 +16,7 @@ from osong.scoring.functions import ScoringFunction
 from osong.scoring.grid import WALL_KCAL_PER_ANGSTROM
 from osong.scoring.kernel_ligand import KernelLigand
 from osong.search.chains import Minimum, box_corners, new_state, search_rules
+from osong.search.minima import RefinedMinima
 from osong_kernels.arguments import ReceptorAtoms, SearchRules
 from osong_kernels.cpu.refine import refine_poses
 from osong_kernels.physics.rotation import axis_matrix, matrix_from_quaternion
@@ -50,8 +51,8 @@ def refine(
     receptor: ReceptorAtoms,
     box: Box,
     scoring: ScoringFunction,
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
-    """Return genotypes (n, 7 + T) and conformers (n,) of the minima, optimised exactly."""
+) -> RefinedMinima:
+    """Return the minima optimised exactly, in their order."""
     genotypes = np.array([m.genotype for m in minima], np.float32)
     conformers = np.array([m.conformer for m in minima], np.int32)
     low, high = box_corners(box)
@@ -71,7 +72,7 @@ def refine(
         genotypes,
         new_state(ligand),
     )
-    return genotypes, conformers
+    return RefinedMinima(genotypes, conformers)
 
 
 def refine_rules(ligand: KernelLigand) -> SearchRules:
@@ -82,27 +83,50 @@ def refine_rules(ligand: KernelLigand) -> SearchRules:
 
 def place_packed(
     packed: PackedLigand,
-    ligand: KernelLigand,
-    genotype: npt.NDArray[np.float32],
-    conformer: int,
+    pivots: npt.NDArray[np.float64],
+    genotypes: npt.NDArray[np.float32],
+    conformers: npt.NDArray[np.int32],
 ) -> npt.NDArray[np.float64]:
-    """Return the coordinates of all packed atoms, hydrogens included, (n_atoms, 3), angstrom."""
-    gene = genotype.astype(np.float64)
-    n_segments = packed.n_torsions + 1
-    matrices = np.empty((n_segments, 3, 3))
-    pivots = np.empty((n_segments, 3))
-    reference = ligand.pivots[conformer]
-    for s in range(n_segments):
-        if s == 0:
-            matrices[0] = np.reshape(matrix_from_quaternion(*gene[3:7]), (3, 3))
-            pivots[0] = gene[:3]
-            continue
+    """Return the coordinates of all packed atoms, hydrogens included, in each of n poses.
+
+    Parameters
+    ----------
+    packed
+        The ligand with the geometries that were searched.
+    pivots
+        Their `segment_pivots`.
+    genotypes, conformers
+        (n, 7 + T) and (n,).
+
+    Returns
+    -------
+    (n, n_atoms, 3) float64, angstrom.
+    """
+    genes = genotypes.astype(np.float64)
+    n, n_segments = len(genes), packed.n_torsions + 1
+    reference = pivots[conformers]
+    geometry = packed.coords[conformers].astype(np.float64)
+    turns = np.empty((n, n_segments, 3, 3))
+    places = np.empty((n, n_segments, 3))
+    turns[:, 0] = _matrices(matrix_from_quaternion(*genes[:, 3:7].T))
+    places[:, 0] = genes[:, :3]
+    for s in range(1, n_segments):
         p = int(packed.parent[s])
-        axis = packed.coords[conformer, packed.axis_atoms[s]].astype(np.float64)
-        x, y, z = (axis[1] - axis[0]) / np.linalg.norm(axis[1] - axis[0])
-        turn = axis_matrix(x, y, z, np.sin(gene[6 + s]), np.cos(gene[6 + s]))
-        matrices[s] = matrices[p] @ np.reshape(turn, (3, 3))
-        pivots[s] = pivots[p] + matrices[p] @ (reference[s] - reference[p])
+        near, far = packed.axis_atoms[s]
+        axis = geometry[:, far] - geometry[:, near]
+        axis /= np.linalg.norm(axis, axis=1, keepdims=True)
+        angle = genes[:, 6 + s]
+        turn = _matrices(
+            axis_matrix(axis[:, 0], axis[:, 1], axis[:, 2], np.sin(angle), np.cos(angle))
+        )
+        turns[:, s] = turns[:, p] @ turn
+        offset = reference[:, s] - reference[:, p]
+        places[:, s] = places[:, p] + np.einsum("nij,nj->ni", turns[:, p], offset)
     segment = packed.segment.astype(np.int64)
-    local = packed.coords[conformer].astype(np.float64) - reference[segment]
-    return np.einsum("nij,nj->ni", matrices[segment], local) + pivots[segment]
+    local = geometry - reference[:, segment]
+    return np.einsum("naij,naj->nai", turns[:, segment], local) + places[:, segment]
+
+
+def _matrices(entries: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+    """Return (n, 3, 3) matrices, given their nine entries row by row, (n,) each."""
+    return np.stack(entries, axis=-1).reshape(-1, 3, 3)

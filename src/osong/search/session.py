@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -16,10 +17,12 @@ from osong.ligands.prepared import PreparedLigand
 from osong.receptor.target import Target, check_is_target
 from osong.scoring.exact import ExactScorer
 from osong.scoring.functions import scoring_function
-from osong.scoring.kernel_ligand import KernelLigand
+from osong.scoring.grid import GridMaps
+from osong.scoring.kernel_ligand import KernelLigand, segment_pivots
 from osong.scoring.map_cache import shared_maps
 from osong.search.chains import find_minima, search_key
 from osong.search.effort import effort_named
+from osong.search.minima import RefinedMinima
 from osong.search.pose import Pose
 from osong.search.refine import place_packed, receptor_atoms, refine
 from osong.search.symmetry import symmetric_rmsd, symmetries
@@ -75,9 +78,13 @@ class DockingSession:
         self.n_poses = n_poses
         self.seed = seed
         self.threads = threads
-        self.maps = shared_maps(target, self.scoring)
         self._exact = ExactScorer.of(target.receptor, self.scoring)
         self._receptor = receptor_atoms(target.receptor, self.scoring)
+
+    @cached_property
+    def maps(self) -> GridMaps:
+        """The target's maps; one that only finishes poses takes no room for them."""
+        return shared_maps(self.target, self.scoring)
 
     def dock(self, ligands: Sequence[PreparedLigand]) -> list[Pose]:
         """Dock the variants of one molecule; return poses over all of them, best first.
@@ -88,6 +95,24 @@ class DockingSession:
             If no pose was found inside the box.
         """
         return self.ranked([pose for ligand in ligands for pose in self._dock_one(ligand)])
+
+    def finish(
+        self, ligands: Sequence[PreparedLigand], found: Sequence[RefinedMinima]
+    ) -> list[Pose]:
+        """Return the poses of a molecule from what was found of each variant, best first.
+
+        Raises
+        ------
+        LigandError
+            If there is none inside the box.
+        """
+        return self.ranked(
+            [
+                pose
+                for ligand, minima in zip(ligands, found, strict=True)
+                for pose in self._poses_of(self._with_geometries(ligand), minima)
+            ]
+        )
 
     def ranked(self, poses: list[Pose]) -> list[Pose]:
         """Return the best poses of all variants of a molecule, best first.
@@ -108,11 +133,22 @@ class DockingSession:
         """Return a ligand with the geometries that are searched, and its arrays for kernels.
 
         The maps of its types of atoms are there afterwards.
+
+        Raises
+        ------
+        InputError
+            The ligand's arrays do not belong together.
         """
+        ligand = self._with_geometries(prepared)
+        # First, since it checks that the types are some.
+        arrays = KernelLigand.from_packed(ligand.packed, self.scoring, self.maps.map_of_type)
+        self.maps.ensure(set(arrays.atom_type.tolist()), self.threads)
+        return ligand, arrays
+
+    def _with_geometries(self, prepared: PreparedLigand) -> PreparedLigand:
+        """Return a ligand with the geometries that are searched."""
         packed = mix_conformers(prepared.packed, self.effort.n_conformers)
-        self.maps.ensure(set(packed.atom_type[: packed.n_scored].tolist()), self.threads)
-        arrays = KernelLigand.from_packed(packed, self.scoring, self.maps.map_of_type)
-        return replace(prepared, packed=packed), arrays
+        return replace(prepared, packed=packed)
 
     def key_of(self, prepared: PreparedLigand) -> npt.NDArray[np.uint64]:
         """Return the (2,) uint64 key of a ligand's random numbers."""
@@ -133,34 +169,27 @@ class DockingSession:
             )  # fmt: skip
         if not minima:
             return []
-        genotypes, conformers = refine(
-            minima, arrays, self._receptor, self.target.box, self.scoring
-        )
-        return self.poses_of(ligand, arrays, genotypes, conformers)
+        found = refine(minima, arrays, self._receptor, self.target.box, self.scoring)
+        return self._poses_of(ligand, found)
 
-    def poses_of(
-        self,
-        ligand: PreparedLigand,
-        arrays: KernelLigand,
-        genotypes: npt.NDArray[np.float32],
-        conformers: npt.NDArray[np.int32],
-    ) -> list[Pose]:
-        """Return the distinct poses inside the box among refined genotypes (n, 7 + T), best first.
-
-        ``conformers`` (n,) are their geometries.
-        """
+    def _poses_of(self, ligand: PreparedLigand, found: RefinedMinima) -> list[Pose]:
+        """Return the distinct poses inside the box among refined minima, best first."""
+        # The energy is that of the coordinates as they are returned: at the cutoff a pair jumps
+        # by 0.003 kcal/mol, so rounding after scoring would show.
+        coords = place_packed(ligand.packed, segment_pivots(ligand.packed), *found)
         poses = [
-            self._pose(ligand, arrays, genotype, int(conformer))
-            for genotype, conformer in zip(genotypes, conformers, strict=True)
+            self._pose(ligand, genotype, int(conformer), xyz)
+            for genotype, conformer, xyz in zip(*found, coords.astype(np.float32), strict=True)
         ]
         return self._select(ligand, poses)
 
     def _pose(
-        self, ligand: PreparedLigand, arrays: KernelLigand, genotype: np.ndarray, conformer: int
+        self,
+        ligand: PreparedLigand,
+        genotype: npt.NDArray[np.float32],
+        conformer: int,
+        coords: npt.NDArray[np.float32],
     ) -> Pose:
-        # The energy is that of the coordinates as they are returned: at the cutoff a pair jumps
-        # by 0.003 kcal/mol, so rounding after scoring would show.
-        coords = place_packed(ligand.packed, arrays, genotype, conformer).astype(np.float32)
         inter, intra = self._exact.energies(ligand.packed, coords)
         factor = self.scoring.torsion_factor(ligand.packed.torsion_count)
         return Pose(

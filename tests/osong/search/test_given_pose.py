@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -13,8 +14,7 @@ import osong
 from osong.errors import LigandError
 from osong.ligands import pack_pdbqt, pack_pose, pdbqt_string
 from osong.receptor import Receptor
-from osong.scoring.functions import scoring_function
-from osong.scoring.kernel_ligand import KernelLigand
+from osong.scoring.kernel_ligand import segment_pivots
 from osong.search import DockingSession, PoseScorer
 from osong.search.refine import place_packed
 
@@ -67,10 +67,9 @@ def test_nothing_moves(target):
     given = {tuple(xyz) for xyz in mol.GetConformer().GetPositions()[:n_heavy].round(4)}
     assert {tuple(xyz) for xyz in pose.mol.GetConformer().GetPositions()[heavy].round(4)} == given
     packed = pose.ligand.packed
-    arrays = KernelLigand.from_packed(
-        packed, scoring_function("vina"), np.arange(32, dtype=np.int32)
+    (placed,) = place_packed(
+        packed, segment_pivots(packed), pose.genotype[None], np.array([pose.conformer])
     )
-    placed = place_packed(packed, arrays, pose.genotype, pose.conformer)
     np.testing.assert_allclose(placed, pose.coords, atol=1e-5)
 
 
@@ -107,6 +106,7 @@ def test_no_maps_are_built(target, monkeypatch):
     from osong.scoring import map_cache
 
     monkeypatch.setattr(map_cache, "GridMaps", None)
+    monkeypatch.setattr(map_cache, "_kept", OrderedDict())
     with pytest.raises(TypeError):
-        DockingSession(target, effort="fast")
+        DockingSession(target, effort="fast").maps  # noqa: B018 (built when they are first wanted)
     assert math.isfinite(PoseScorer(target).score(embedded()).energy)

@@ -41,6 +41,13 @@ def resting(ligand: KernelLigand, conformer: int = 0) -> np.ndarray:
     return genotype
 
 
+def placed(
+    packed: PackedLigand, arrays: KernelLigand, genotype: np.ndarray, conformer: int
+) -> np.ndarray:
+    """Return the coordinates of one pose."""
+    return place_packed(packed, arrays.pivots, genotype[None], np.array([conformer], np.int32))[0]
+
+
 def test_key_depends_on_seed_and_ligand() -> None:
     keys = [
         search_key(seed, name) for seed in (0, 1, -1, 2**64 - 2) for name in (b"a" * 16, b"b" * 16)
@@ -58,7 +65,7 @@ def test_resting_genotype_gives_the_reference_geometry(smiles: str) -> None:
         arrays = KernelLigand.from_packed(packed, VINA, NO_MAPS)
         for conformer in range(packed.n_conformers):
             genotype = resting(arrays, conformer)
-            everything = place_packed(packed, arrays, genotype, conformer)
+            everything = placed(packed, arrays, genotype, conformer)
             np.testing.assert_allclose(everything, packed.coords[conformer], atol=1e-5)
             scored = place_atoms(arrays.topology, genotype.astype(np.float64), conformer)[0]
             np.testing.assert_allclose(scored, packed.coords[conformer, arrays.order], atol=1e-5)
@@ -73,7 +80,7 @@ def test_both_ways_of_placing_agree_and_keep_bonds() -> None:
     for _ in range(10):
         genotype = rng.uniform(-3, 3, 6 + len(packed.parent)).astype(np.float32)
         genotype[3:7] /= np.linalg.norm(genotype[3:7])
-        everything = place_packed(packed, arrays, genotype, 0)
+        everything = placed(packed, arrays, genotype, 0)
         scored = place_atoms(arrays.topology, genotype.astype(np.float64), 0)[0]
         np.testing.assert_allclose(everything[arrays.order], scored, atol=1e-5)
         mol = ligand.mol(everything)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -90,6 +91,27 @@ def test_a_molecule_does_not_depend_on_the_others(
         assert isinstance(other, list)
         assert [p.energy for p in one] == [p.energy for p in other]
         assert all((p.coords == q.coords).all() for p, q in zip(one, other, strict=True))
+
+
+def test_atoms_of_another_type_may_come_in_a_later_batch(
+    target: Target, molecules: list[list[PreparedLigand]], found: list[list[Pose]]
+) -> None:
+    session = DeviceSession(target, effort="tiny")
+    for variants, expected in zip(molecules, found, strict=True):
+        (poses,) = session.dock_many([variants])
+        assert isinstance(poses, list)
+        assert [p.energy for p in poses] == [p.energy for p in expected]
+
+
+def test_a_damaged_molecule_is_an_error_of_its_own(
+    target: Target, molecules: list[list[PreparedLigand]]
+) -> None:
+    (source,) = molecules[0]
+    bad = replace(source, packed=replace(source.packed, atom_type=source.packed.atom_type + 99))
+    ready = DeviceSession(target, effort="tiny").ready([[bad], molecules[1]])
+    assert isinstance(ready.answers[0], LigandError)
+    assert "prepare it anew" in str(ready.answers[0])
+    assert [job.molecule for job in ready.jobs] == [1]
 
 
 def test_without_room_there_are_only_misfits(
