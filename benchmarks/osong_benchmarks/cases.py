@@ -24,6 +24,7 @@ from osong.receptor.model import Receptor
 from osong.scoring.functions import VINA
 from osong.scoring.grid import GridMaps
 from osong.search.session import DockingSession
+from osong_benchmarks.voxel_case import N_GRIDS, voxel_values
 from osong_kernels.contract import KERNELS, Array, Kernel
 
 __all__ = [
@@ -328,10 +329,17 @@ def _made_calls(calls: dict[str, Call]) -> list[Call]:
             "min_rmsd": 1.0,
             "chosen": np.zeros(_N_DISTINCT, np.int64),
         },
+        "voxelise": voxel_values(
+            *(
+                calls["receptor_terms"].argument(name)
+                for name in ("receptor_coords", "receptor_type", "coords", "atom_type")
+            )
+        ),
     }
     work = {
         "pose_energy": (float(_N_POSES), "evaluations"),
         "pick_distinct": (0.5 * _N_DISTINCT * (_N_DISTINCT - 1), "RMSDs"),
+        "voxelise": (float(N_GRIDS), "grids"),
     }
     made = []
     for kernel in KERNELS:

@@ -311,6 +311,24 @@ KERNELS: Final[tuple[Kernel, ...]] = (
             Array("chosen", ("n_wanted",), I8, direction="out"),
         ),
     ),
+    Kernel(
+        "voxelise",
+        "voxels",
+        "Fills a lattice around each pose with the densities of atoms, a channel a kind of atom.",
+        (
+            Array("receptor_coords", ("n_receptor", "3"), F4, "angstrom"),
+            Array("receptor_channel", ("n_receptor",), I4),
+            Array("receptor_radius", ("n_receptor",), F4, "angstrom"),
+            Array("coords", ("n_atoms", "3"), F4, "angstrom"),
+            Array("channel", ("n_atoms",), I4),
+            Array("radius", ("n_atoms",), F4, "angstrom"),
+            Array("pose_start", ("n_poses+1",), I8),
+            Array("centers", ("n_poses", "3"), F4, "angstrom"),
+            Array("rotations", ("n_poses", "4"), F4),
+            Scalar("spacing", "angstrom"),
+            Array("grids", ("n_poses", "n_channels", "n", "n", "n"), _REAL, "", "out"),
+        ),
+    ),
 )
 
 _SUM = re.compile(r"(?P<name>[A-Za-z_]\w*)\+(?P<number>\d+)")
