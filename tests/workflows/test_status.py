@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,6 +79,29 @@ class TestCounts:
         assert (seen.n_chunks, seen.n_chunks_done) == (6, 4)
         assert seen.failures == {"embed": 2}
 
+    def test_who_docked_is_told_once_it_is_not_the_cpu_alone(
+        self, campaign: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen = observe(campaign)
+        assert seen.status.backends == seen.as_dict()["backends"] == {"cpu": 38}
+        assert seen.status.counts.startswith("38 ok, 2 failed")
+        on_devices = part_paths_of(campaign)[:2]
+
+        def footer(part: Path) -> object:
+            found = part_names.part_footer(part)
+            if part not in on_devices:
+                return found
+            by = {"cuda": found.n_ok - 1, "cpu": 1}
+            return found._replace(backends=Counter(by))
+
+        monkeypatch.setattr(status, "part_footer", footer)
+        seen = observe(campaign)
+        assert seen.status.backends == {"cpu": 22, "cuda": 16}
+        assert seen.status.counts.startswith("38 ok (16 on devices, 22 on CPUs), 2 failed")
+        assert "38 ok (16 on devices, 22 on CPUs), 2 failed" in " ".join(drawn(campaign).split())
+        only_cuda = replace(seen.status, backends={"cuda": 38})
+        assert only_cuda.ok == "38 ok (38 on devices)"
+
     def test_the_first_failure_of_each_stage_comes_with_its_reason(self, campaign: Path) -> None:
         example = observe(campaign).examples["embed"]
         assert example.name == "first"
@@ -88,9 +112,9 @@ class TestCounts:
 
         def count(part: Path) -> object:
             read.append(part)
-            return part_names.part_counts(part)
+            return part_names.part_footer(part)
 
-        monkeypatch.setattr(status, "part_counts", count)
+        monkeypatch.setattr(status, "part_footer", count)
         observer = Observer(campaign)
         first, second = observer.look().status, observer.look().status
         assert first == second
@@ -105,9 +129,9 @@ class TestCounts:
         def vanish(part: Path) -> object:
             if part == gone and gone.exists():
                 gone.rename(hidden)
-            return part_names.part_counts(part)
+            return part_names.part_footer(part)
 
-        monkeypatch.setattr(status, "part_counts", vanish)
+        monkeypatch.setattr(status, "part_footer", vanish)
         folder = CampaignFolder.at(campaign)
         try:
             seen = StatusReader(folder, read_plan(folder)).count()

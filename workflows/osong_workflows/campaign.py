@@ -25,7 +25,7 @@ from osong_workflows.part_names import Results, find_results, finished_shards
 from osong_workflows.pilot import PilotOptions
 from osong_workflows.pilots import PilotWatch, new_pilot
 from osong_workflows.plan import Plan, read_plan
-from osong_workflows.progress import ProgressBar, print_backend, wants_progress
+from osong_workflows.progress import BackendPrinter, ProgressBar, wants_progress
 from osong_workflows.runners.base import RunnerName, check_runner
 from osong_workflows.runners.make import LaunchOptions, RunnerMaker
 from osong_workflows.settings import CampaignSettings, read_settings
@@ -173,7 +173,7 @@ class Campaign:
                 stack.callback(bar.close)
                 heard.append(bar)
             elif progress is None:
-                heard.append(print_backend)
+                heard.append(BackendPrinter())
             wishes = read_wishes(self._folder)
             order = WorkOrder(
                 folder=str(self.folder),

@@ -110,7 +110,7 @@ class Feed:
         self._next_over = 0.0
         self._poll_s = _POLL_S
         self._failures: Counter[str] = Counter()
-        self._notes: set[str] = set()
+        self._notes: set[tuple[str, str]] = set()
         self._is_draining = False
         self._give_up_at = float("inf")
 
@@ -353,9 +353,10 @@ class Feed:
             for restart in result.restarts:
                 self._publisher(WorkerRestarted(restart.index, restart.name, restart.reason))
             for note in result.notes:
-                if note not in self._notes:
-                    # A thousand nodes alike say it once.
-                    self._notes.add(note)
+                # A thousand nodes alike say once where they dock; what fails, fails on one of them.
+                host = "" if note.startswith("backend ") else result.host
+                if (host, note) not in self._notes:
+                    self._notes.add((host, note))
                     self._publisher(BackendNote(result.host, note))
             self._publisher(MoleculesDone(result.n_ok, result.n_failed))
         seconds = round(result.seconds, 3)

@@ -182,6 +182,7 @@ class Overview:
             "n_records": status.n_records,
             "n_ok": status.n_ok,
             "n_failed": status.n_failed,
+            "backends": status.backends,
             "n_left": status.n_left,
             "n_chunks": status.n_chunks,
             "n_chunks_done": status.n_chunks_done,

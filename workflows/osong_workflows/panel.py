@@ -133,7 +133,7 @@ def _facts(overview: Overview) -> Table:
 def _molecules(overview: Overview) -> str:
     """Return what became of the molecules and of the files."""
     status = overview.status
-    line = f"{status.n_ok:,} ok, {status.n_failed:,} failed of {status.n_records:,} molecules"
+    line = f"{status.ok}, {status.n_failed:,} failed of {status.n_records:,} molecules"
     line += "; finished" if status.is_finished else f"; {status.n_left:,} left"
     if status.n_damaged:
         line += f"; {counted(status.n_damaged, 'damaged file')}, to be done again"

@@ -15,7 +15,7 @@ import re
 import uuid
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FinishedShards",
+    "PartFooter",
     "Piece",
     "Results",
     "chunk_parts",
@@ -43,6 +44,7 @@ __all__ = [
     "is_finished",
     "part_backends",
     "part_counts",
+    "part_footer",
     "part_name",
     "part_place",
     "part_problem",
@@ -227,31 +229,32 @@ def part_name(piece: Piece, written: Path) -> str:
     return f"{piece.index:06d}-{piece.key[:16]}-{_checksum(written)}.parquet"
 
 
-def part_counts(part: Path) -> tuple[int, Counter[str]]:
-    """Return how many molecules are ok, and how many failed at each stage, from a part's footer.
+class PartFooter(NamedTuple):
+    """What a part says of its molecules.
+
+    Attributes
+    ----------
+    n_ok
+        Molecules with poses.
+    failures
+        Those without, by stage.
+    backends
+        Those with, by who docked them: "cpu" or "cuda".
+    """
+
+    n_ok: int
+    failures: Counter[str]
+    backends: Counter[str]
+
+
+def part_footer(part: Path) -> PartFooter:
+    """Return the counts of a part.
 
     Raises
     ------
     CampaignError
         The footer cannot be read.
     """
-    n_ok, failures, _ = _footer(part)
-    return n_ok, failures
-
-
-def part_backends(part: Path) -> Counter[str]:
-    """Return how many molecules of a part were docked by "cpu" and by "cuda", from its footer.
-
-    Raises
-    ------
-    CampaignError
-        The footer cannot be read.
-    """
-    return _footer(part)[2]
-
-
-def _footer(part: Path) -> tuple[int, Counter[str], Counter[str]]:
-    """Return the counts of a part: ok, failed by stage, ok by backend."""
     try:
         metadata = pq.read_metadata(part).metadata or {}
         n_ok = int(metadata[b"osong.ok"])
@@ -262,7 +265,30 @@ def _footer(part: Path) -> tuple[int, Counter[str], Counter[str]]:
         raise CampaignError(
             f"{part}: the part is damaged ({error}); run: osong resume {campaign_of(part)} --verify"
         ) from error
-    return n_ok, failures, Counter(backends)
+    return PartFooter(n_ok, failures, Counter(backends))
+
+
+def part_counts(part: Path) -> tuple[int, Counter[str]]:
+    """Return how many molecules are ok, and how many failed at each stage, from a part's footer.
+
+    Raises
+    ------
+    CampaignError
+        The footer cannot be read.
+    """
+    footer = part_footer(part)
+    return footer.n_ok, footer.failures
+
+
+def part_backends(part: Path) -> Counter[str]:
+    """Return how many molecules of a part were docked by "cpu" and by "cuda", from its footer.
+
+    Raises
+    ------
+    CampaignError
+        The footer cannot be read.
+    """
+    return part_footer(part).backends
 
 
 def part_problem(part: Path, piece: Piece) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from osong_workflows.events import Event
 
-__all__ = ["PreparationSpinner", "ProgressBar", "print_backend", "wants_progress"]
+__all__ = ["BackendPrinter", "PreparationSpinner", "ProgressBar", "wants_progress"]
 
 
 def wants_progress(asked: bool | None) -> bool:
@@ -41,14 +42,23 @@ def wants_progress(asked: bool | None) -> bool:
     return sys.stderr.isatty() or Console(stderr=True).is_jupyter
 
 
-def print_backend(event: Event) -> None:
-    """Print where molecules are docked, where no progress is shown."""
-    if isinstance(event, BackendNote):
-        _print_note(Console(stderr=True), event)
+class BackendPrinter:
+    """Prints where molecules are docked, where no progress is shown.
 
+    With the host that says so as soon as one does that is not this one: until then nobody wonders
+    whose device it is.
+    """
 
-def _print_note(console: Console, note: BackendNote) -> None:
-    console.print(note.text, soft_wrap=True, markup=False, highlight=False)
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+        self._hosts = {socket.gethostname()}
+
+    def __call__(self, event: Event) -> None:
+        """Print a note."""
+        if isinstance(event, BackendNote):
+            self._hosts.add(event.worker_host)
+            host = f"{event.worker_host}: " if len(self._hosts) > 1 else ""
+            self._console.print(host + event.text, soft_wrap=True, markup=False, highlight=False)
 
 
 class ProgressBar:
@@ -71,6 +81,7 @@ class ProgressBar:
         self._task = self._progress.add_task(
             "getting ready", total=None, n_ok=0, n_failed=0, elsewhere="", rate="", start=False
         )
+        self._print_backend = BackendPrinter(self._progress.console)
         self._n_ok = 0
         self._n_failed = 0
         self._n_elsewhere = 0
@@ -92,7 +103,7 @@ class ProgressBar:
                 soft_wrap=True,
             )
         elif isinstance(event, BackendNote):
-            _print_note(self._progress.console, event)
+            self._print_backend(event)
         elif isinstance(event, CampaignFinished):
             self.close()
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from osong.errors import CampaignError
 from osong_workflows.amounts import on_one_line
 from osong_workflows.part_files import opened_part, read_groups, runs_of_groups
-from osong_workflows.part_names import Piece, find_results, foreign_parts, part_counts
+from osong_workflows.part_names import Piece, find_results, foreign_parts, part_footer
 from osong_workflows.plan import Shard
 
 if TYPE_CHECKING:
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from osong_workflows.folder import CampaignFolder
+    from osong_workflows.part_names import PartFooter
     from osong_workflows.plan import Plan
 
 __all__ = ["CampaignStatus", "FailureExample", "StatusReader", "count_status"]
 
+_PLACES: Final = {"cuda": "devices", "cpu": "CPUs"}
 _THREADS: Final = 8
 """Files opened at a time: on a parallel file system each waits for an answer."""
 _ATTEMPTS: Final = 3
@@ -48,6 +50,8 @@ class CampaignStatus:
         Files of results that cannot be read; resume does their chunks again.
     n_foreign
         Files of results that are of another campaign; somebody has to take them out.
+    backends
+        Molecules with poses by who docked them: "cpu", "cuda".
     """
 
     folder: Path
@@ -59,6 +63,7 @@ class CampaignStatus:
     failures: dict[str, int]
     n_damaged: int = 0
     n_foreign: int = 0
+    backends: dict[str, int] = field(default_factory=dict)
 
     @property
     def n_done(self) -> int:
@@ -76,11 +81,22 @@ class CampaignStatus:
         return self.n_left == 0
 
     @property
+    def ok(self) -> str:
+        """How many have poses, and who docked them where that was not the CPU alone."""
+        shares = [
+            f"{self.backends[name]:,} on {places}"
+            for name, places in _PLACES.items()
+            if self.backends.get(name)
+        ]
+        by = f" ({', '.join(shares)})" if self.backends.get("cuda") else ""
+        return f"{self.n_ok:,} ok{by}"
+
+    @property
     def counts(self) -> str:
         """What became of the molecules, in one line."""
         failures = ", ".join(f"{stage} {n:,}" for stage, n in sorted(self.failures.items()))
         failed = f"{self.n_failed:,} failed" + (f" ({failures})" if failures else "")
-        line = f"{self.n_ok:,} ok, {failed} of {self.n_records:,} molecules"
+        line = f"{self.ok}, {failed} of {self.n_records:,} molecules"
         if self.n_damaged:
             line += f"; {self.n_damaged:,} damaged parts"
         if self.n_foreign:
@@ -116,6 +132,7 @@ class StatusReader:
         self._folder = folder
         self._plan = plan
         self._counts: dict[str, Counter[str]] = {}
+        self._backends: dict[str, Counter[str]] = {}
         self._examples: dict[tuple[str, str], FailureExample] = {}
         self._files: dict[Path, Piece] = {}
 
@@ -135,6 +152,7 @@ class StatusReader:
                 break
         n_done = n_damaged = 0
         outcomes: Counter[str] = Counter()
+        backends: Counter[str] = Counter()
         for part, piece in self._files.items():
             counts = self._counts.get(part.name)
             if counts is None or counts.total() != piece.n_records:
@@ -142,6 +160,7 @@ class StatusReader:
             else:
                 n_done += piece.n_chunks if isinstance(piece, Shard) else 1
                 outcomes += counts
+                backends += self._backends[part.name]
         n_ok = outcomes.pop(_OK, 0)
         return CampaignStatus(
             folder=self._folder.path,
@@ -153,6 +172,7 @@ class StatusReader:
             failures=dict(sorted(outcomes.items())),
             n_damaged=n_damaged,
             n_foreign=len(foreign_parts(self._folder, self._plan)),
+            backends=dict(sorted(backends.items())),
         )
 
     def examples(self) -> dict[str, FailureExample]:
@@ -178,9 +198,12 @@ class StatusReader:
         if not new:
             return set()
         with ThreadPoolExecutor(_THREADS) as threads:
-            counts = dict(zip(new, threads.map(_read_footer, new), strict=True))
-        self._counts |= {part.name: count for part, count in counts.items() if count}
-        return {part for part, count in counts.items() if count is None and not part.exists()}
+            footers = dict(zip(new, threads.map(_read_footer, new), strict=True))
+        for part, footer in footers.items():
+            if footer is not None:
+                self._counts[part.name] = Counter({_OK: footer.n_ok}) + footer.failures
+                self._backends[part.name] = footer.backends
+        return {part for part, footer in footers.items() if footer is None and not part.exists()}
 
 
 def count_status(folder: CampaignFolder, plan: Plan) -> CampaignStatus:
@@ -192,13 +215,12 @@ _OK: Final = ""
 """Stands among the stages for molecules that have poses."""
 
 
-def _read_footer(part: Path) -> Counter[str] | None:
-    """Return molecules by stage, or None for a file that is gone or damaged."""
+def _read_footer(part: Path) -> PartFooter | None:
+    """Return the counts of a file, or None for one that is gone or damaged."""
     try:
-        n_ok, failures = part_counts(part)
+        return part_footer(part)
     except CampaignError:
         return None
-    return Counter({_OK: n_ok}) + failures
 
 
 def _first_failure(part: Path, stage: str) -> FailureExample | None:
