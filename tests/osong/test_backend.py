@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from osong import backend
+from osong import backend, cuda_packages, driver
 from osong.backend import Backend, Device, Driver, choose_backend, driver_problem, find_driver
 from osong.errors import InputError, MissingExtraError, ResourceError
 
@@ -43,8 +43,8 @@ def install(
             raise metadata.PackageNotFoundError(name)
         return toolkit
 
-    monkeypatch.setattr(backend.metadata, "version", version)
-    monkeypatch.setattr(backend, "find_spec", lambda name: object() if numba else None)
+    monkeypatch.setattr(cuda_packages.metadata, "version", version)
+    monkeypatch.setattr(cuda_packages, "find_spec", lambda name: object() if numba else None)
 
 
 def choose(driver: Driver, wanted: str = "auto", **options: object) -> Backend:
@@ -286,16 +286,16 @@ def answer_with(
     monkeypatch: pytest.MonkeyPatch, stdout: str, code: int = 0, *, hangs: bool = False
 ) -> FakeProcess:
     process = FakeProcess(stdout, code, hangs=hangs)
-    monkeypatch.setattr(backend.ctypes, "CDLL", lambda name: None)
-    monkeypatch.setattr(backend.subprocess, "Popen", lambda *_, **__: process)
-    backend._find_driver.cache_clear()
+    monkeypatch.setattr(driver.ctypes, "CDLL", lambda name: None)
+    monkeypatch.setattr(driver.subprocess, "Popen", lambda *_, **__: process)
+    driver._find_driver.cache_clear()
     return process
 
 
 @pytest.fixture
 def _forget() -> object:
     yield
-    backend._find_driver.cache_clear()
+    driver._find_driver.cache_clear()
 
 
 @pytest.mark.usefixtures("_forget")
@@ -375,8 +375,8 @@ def test_the_driver_is_asked(
     devices: list[tuple[str, int, int, int]],
     problem: str,
 ) -> None:
-    monkeypatch.setattr(backend.ctypes, "CDLL", lambda name: FakeCuda(init))
-    assert backend._ask() == {"cuda": 13000, "devices": devices, "problem": problem}
+    monkeypatch.setattr(driver.ctypes, "CDLL", lambda name: FakeCuda(init))
+    assert driver._ask() == {"cuda": 13000, "devices": devices, "problem": problem}
 
 
 def test_asking_imports_nothing_heavy() -> None:

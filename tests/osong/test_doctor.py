@@ -100,7 +100,7 @@ def gpu_rows(monkeypatch: pytest.MonkeyPatch, driver: Driver) -> dict[str, docto
     monkeypatch.setattr(doctor, "find_driver", lambda: driver)
     monkeypatch.setattr(doctor, "needs", lambda: Needs((13, 0), "580", (7, 5)))
     monkeypatch.setattr(backend, "needs", lambda: Needs((13, 0), "580", (7, 5)))
-    monkeypatch.setattr(backend, "_packages_problem", lambda: "")
+    monkeypatch.setattr(backend, "packages_problem", lambda: "")
     monkeypatch.setattr(doctor, "choose_backend", lambda: choose_backend(find=lambda: driver))
     monkeypatch.delenv("NUMBA_ENABLE_CUDASIM", raising=False)
     return {row.topic: row for row in doctor._gpu()}
