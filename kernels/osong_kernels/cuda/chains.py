@@ -38,10 +38,9 @@ from osong_kernels.cuda.minimise import (
     BASE_ENERGY,
     CURRENT_ENERGY,
     ITERATION,
-    advance,
+    NOTHING_YET,
     begin,
-    fill_trial,
-    read_progress,
+    take_energy,
     write_progress,
 )
 from osong_kernels.cuda.moves import ACCEPT, draw, mutate, random_gene, random_place
@@ -72,7 +71,6 @@ __all__ = [
     "start_chains_of",
 ]
 
-_NOTHING_YET: Final = np.float32(1e30)
 _ZERO: Final = np.float32(0.0)
 _ONE: Final = np.float32(1.0)
 _CONFORMER: Final = 7
@@ -118,7 +116,7 @@ def start_chains_of(
         chains[wide(first + k)] = random_gene(arrays.key, row, named, k)
     scalars = first + carried_words(ligand.n_segments) - N_SCALARS
     conformer = np.float32(at(named) % at(ligand.n_conformers))
-    chains[wide(scalars + CURRENT_ENERGY)] = _NOTHING_YET
+    chains[wide(scalars + CURRENT_ENERGY)] = NOTHING_YET
     chains[wide(scalars + ITERATION)] = -_ONE
     chains[wide(scalars + _CONFORMER)] = conformer
     chains[wide(scalars + CONFORMER_OF_CURRENT)] = conformer
@@ -205,27 +203,6 @@ def _evaluate(
     return energy
 
 
-@device
-def _advance(arrays: Any, energy: Any, shared: Any, bits: Any, first: Any) -> Any:
-    """Take the energy of the trial point, and write the next one; return whether it is over."""
-    row = alike(peek(bits, first + HEAD, 0))
-    ligand = ligand_of(arrays, row)
-    place = place_of(first, ligand.n_atoms, ligand.n_segments)
-    n_dof = np.int32(ligand.n_segments + 5)
-    state = read_progress(shared, place.scalars)
-    warp_sync()  # one lane writes them soon
-    state = advance(
-        arrays.metric, ligand.dof, n_dof, arrays.rules, N_RULES * row, energy, state, shared, place
-    )
-    is_done = state.done > _ZERO
-    if lane_index() == 0:
-        write_progress(shared, place.scalars, state)
-    if not is_done:
-        fill_trial(n_dof, state.alpha, shared, place)
-    warp_sync()
-    return is_done
-
-
 def _make_run_chains(pair_energy: Any, is_table: bool) -> Any:
     """Return the kernel with one way of computing the ligand's own pairs."""
 
@@ -265,7 +242,7 @@ def _make_run_chains(pair_energy: Any, is_table: bool) -> Any:
             _carry(arrays, row, chain, chains, shared, first, True)
             for _ in range(peek(arrays.table, N_COLUMNS * row + N_TICKS, 0)):
                 energy = _evaluate(arrays, field, pair_energy, table, shared, bits, first)
-                if _advance(arrays, energy, shared, bits, first):
+                if take_energy(arrays, arrays.rules, energy, shared, bits, first):
                     _next_start(arrays, chains, pools, shared, bits, first)
             row, chain = alike(peek(bits, first + HEAD, 0)), peek(bits, first + HEAD, 1)
             _carry(arrays, row, chain, chains, shared, first, False)

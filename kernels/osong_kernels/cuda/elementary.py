@@ -12,17 +12,25 @@ from osong_kernels.cuda.compile import IS_SIMULATED, device
 _fast_sine: Any = math.sin
 _fast_cosine: Any = math.cos
 _fast_exponential: Any = math.exp
+
+
+def _bits_of(a: Any) -> Any:
+    return np.float32(a).view(np.int32)
+
+
 if not IS_SIMULATED:
     from numba.cuda import libdevice
 
     _fast_sine, _fast_cosine = libdevice.fast_sinf, libdevice.fast_cosf
     _fast_exponential = libdevice.fast_expf
+    _bits_of = libdevice.float_as_int
 
 __all__ = [
     "absolute",
     "exponential",
     "floor_to_int",
     "inverse_square_root",
+    "is_number",
     "look_up",
     "maximum",
     "minimum",
@@ -39,6 +47,18 @@ _TURN_HIGH: Final = np.float32(6.28125)
 _TURN_LOW: Final = np.float32(2.0 * math.pi - 6.28125)
 _HALF: Final = np.float32(0.5)
 _ONE: Final = np.float32(1.0)
+_WITHOUT_SIGN: Final = np.int32(0x7FFFFFFF)
+_INFINITE: Final = np.int32(0x7F800000)
+
+
+@device
+def is_number(a: Any) -> Any:
+    """Return whether a number is finite, by its bits.
+
+    A compiler that divides and compares fast may take it for granted that nothing is NaN, and turn
+    a comparison round; of integers it may not.
+    """
+    return (_bits_of(a) & _WITHOUT_SIGN) < _INFINITE
 
 
 @device

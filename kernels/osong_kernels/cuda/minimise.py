@@ -11,28 +11,34 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from osong_kernels.cuda.compile import device, device_formula
-from osong_kernels.cuda.elementary import maximum, minimum
+from osong_kernels.cuda.elementary import is_number, maximum, minimum
 from osong_kernels.cuda.layout import (
+    HEAD,
     MAX_ITERATIONS,
+    N_RULES,
     PRUNE_GAP,
     PRUNE_ITERATION,
     TOLERANCE,
 )
 from osong_kernels.cuda.memory import peek, poke
-from osong_kernels.cuda.warp import LANES, lane_index, warp_max, warp_sum, warp_sync
+from osong_kernels.cuda.place import ligand_of, place_of
+from osong_kernels.cuda.warp import LANES, alike, lane_index, warp_max, warp_sum, warp_sync
 from osong_kernels.physics import rotation
 
 __all__ = [
     "BASE_ENERGY",
     "CURRENT_ENERGY",
     "ITERATION",
+    "NOTHING_YET",
     "Progress",
-    "advance",
     "begin",
-    "fill_trial",
-    "read_progress",
+    "take_energy",
     "write_progress",
 ]
+
+NOTHING_YET: Final = np.float32(1e30)
+"""Energy, kcal/mol, where there is none: of a chain at its start, and of a point whose energy is
+no number. Nothing of it comes into a pool, and any energy is better."""
 
 _ARMIJO: Final = np.float32(1e-4)
 _MAX_TRIALS: Final = np.float32(10.0)
@@ -68,7 +74,7 @@ ITERATION: Final = 4
 
 
 @device
-def read_progress(shared: Any, scalars: Any) -> Any:
+def _read_progress(shared: Any, scalars: Any) -> Any:
     """Return how far an optimisation is."""
     return Progress(
         peek(shared, scalars, 0), peek(shared, scalars, 1), peek(shared, scalars, 2),
@@ -96,13 +102,40 @@ def begin(current_energy: Any) -> Any:
 
 
 @device
-def advance(
+def take_energy(arrays: Any, rules: Any, energy: Any, shared: Any, bits: Any, first: Any) -> Any:
+    """Take the energy of the trial point, and write the next one; return whether it is over.
+
+    ``first`` is where the warp's shared memory begins, ``rules`` are those of all ligands.
+    """
+    ligand = ligand_of(arrays, alike(peek(bits, first + HEAD, 0)))
+    place = place_of(first, ligand.n_atoms, ligand.n_segments)
+    n_dof = np.int32(ligand.n_segments + 5)
+    state = _read_progress(shared, place.scalars)
+    warp_sync()  # one lane writes them soon
+    if not is_number(energy):
+        energy = NOTHING_YET
+    state = _advance(
+        arrays.metric, ligand.dof, n_dof, rules, N_RULES * ligand.number, energy, state, shared,
+        place,
+    )  # fmt: skip
+    is_done = state.done > _ZERO
+    if lane_index() == 0:
+        write_progress(shared, place.scalars, state)
+    if not is_done:
+        _fill_trial(n_dof, state.alpha, shared, place)
+    warp_sync()
+    return is_done
+
+
+@device
+def _advance(
     metric: Any, first_dof: Any, n_dof: Any, rules: Any, row: Any, energy: Any, state: Any,
     shared: Any, place: Any,
 ) -> Any:  # fmt: skip
     """Take the energy at the trial point, whose gradient stands there; return the new state.
 
-    ``rules`` are those of all ligands, as in ``layout``; those of this one begin at ``row``.
+    ``rules`` are those of all ligands, as in ``layout``; those of this one begin at ``row``. A
+    gradient that is no number ends it: from there on so would be directions and places.
     """
     fresh = state.iteration < _ZERO
     gain = state.base_energy - energy
@@ -121,6 +154,7 @@ def advance(
     iteration = state.iteration + _ONE
     done = _is_over(rules, row, energy, state.current_energy, iteration)
     done = done or (not fresh and gain < peek(rules, row + TOLERANCE, 0)) or descent > _FLAT
+    done = done or not is_number(descent)
     return Progress(
         energy, state.current_energy, minimum(_LARGEST_STEP / largest, _ONE), descent, iteration,
         _ZERO, _ONE if done else _ZERO,
@@ -262,7 +296,7 @@ def _new_direction(
 
 
 @device
-def fill_trial(n_dof: Any, alpha: Any, shared: Any, place: Any) -> None:
+def _fill_trial(n_dof: Any, alpha: Any, shared: Any, place: Any) -> None:
     """Set the trial point to the base moved along the direction."""
     base, trial, d = place.base, place.trial, place.direction
     lane = lane_index()

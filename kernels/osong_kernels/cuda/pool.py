@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from osong_kernels.cuda.compile import device
+from osong_kernels.cuda.elementary import is_number
 from osong_kernels.cuda.layout import POOL_SIZE
 from osong_kernels.cuda.memory import peek
 from osong_kernels.cuda.warp import LANES, lane_index, warp_sum, warp_sync, wide
@@ -101,6 +102,7 @@ def remember(
     place: Any,
 ) -> None:  # fmt: skip
     """Keep the base, whose coordinates stand there, if it is new and good enough."""
+    energy = energy if is_number(energy) else EMPTY
     if not energy < pools[wide(pool + POOL_SIZE - 1)]:
         return
     slot = 0

@@ -18,7 +18,7 @@ from osong_kernels.cuda.energy import clear_forces, pair_energy_by_formula, sum_
 from osong_kernels.cuda.kinematics import place_atoms, place_frames, pull_back
 from osong_kernels.cuda.layout import HEAD, LIMIT, N_RULES, LigandInput, pack_ligands, warp_words
 from osong_kernels.cuda.memory import peek, poke
-from osong_kernels.cuda.minimise import advance, begin, fill_trial, read_progress, write_progress
+from osong_kernels.cuda.minimise import NOTHING_YET, begin, take_energy, write_progress
 from osong_kernels.cuda.place import ligand_of, place_of
 from osong_kernels.cuda.receptor import has_left, list_atoms, pack_receptor, sum_receptor
 from osong_kernels.cuda.signatures import FLOATS, INTEGERS, LIGANDS, RECEPTOR, WEIGHTS
@@ -26,7 +26,6 @@ from osong_kernels.cuda.warp import LANES, alike, at, block_index, lane_index, w
 
 __all__ = ["OFFLINE", "list_words", "refine_poses", "refine_poses_of", "refine_words"]
 
-_NOTHING_YET: Final = np.float32(1e30)
 _ZERO: Final = np.float32(0.0)
 _NO_KEY: Final = np.zeros(2, np.uint64)
 
@@ -56,7 +55,7 @@ def _copy_genes(
             genotypes[at(pose), at(k)] = peek(shared, place.base + k, 0)
         k = np.int32(k + LANES)
     if is_coming and lane_index() == 0:
-        write_progress(shared, place.scalars, begin(_NOTHING_YET))
+        write_progress(shared, place.scalars, begin(NOTHING_YET))
     warp_sync()
 
 
@@ -96,27 +95,6 @@ def _evaluate(
     return energy
 
 
-@device
-def _advance(arrays: Any, rules: Any, energy: Any, shared: Any, bits: Any) -> Any:
-    """Take the energy of the trial point, and write the next one; return whether it is over."""
-    ligand = ligand_of(arrays, alike(peek(bits, HEAD, 0)))
-    place = place_of(0, ligand.n_atoms, ligand.n_segments)
-    n_dof = np.int32(ligand.n_segments + 5)
-    state = read_progress(shared, place.scalars)
-    warp_sync()  # one lane writes them soon
-    state = advance(
-        arrays.metric, ligand.dof, n_dof, rules, N_RULES * ligand.number, energy, state, shared,
-        place,
-    )  # fmt: skip
-    is_done = state.done > _ZERO
-    if lane_index() == 0:
-        write_progress(shared, place.scalars, state)
-    if not is_done:
-        fill_trial(n_dof, state.alpha, shared, place)
-    warp_sync()
-    return is_done
-
-
 @kernel
 def refine_poses_of(
     arrays: Any, rules: Any, counts: Any, receptor: Any, weights: Any, max_ticks: Any, words: Any,
@@ -147,7 +125,7 @@ def refine_poses_of(
             arrays, receptor, weights, words, lists, first, n_listed, tick, shared, bits
         )
         energy = _evaluate(arrays, rules, receptor, weights, lists, first, n_listed, shared, bits)
-        if _advance(arrays, rules, energy, shared, bits):
+        if take_energy(arrays, rules, energy, shared, bits, 0):
             break
     _copy_genes(arrays, peek(bits, HEAD, 0), genotypes, pose, shared, False)
 

@@ -10,6 +10,7 @@ from numba import cuda, types
 
 from osong_kernels.cuda.blocks import MAX_WARPS, block_any, block_place
 from osong_kernels.cuda.compile import IS_SIMULATED, exact_formula, exact_kernel, inlined, kernel
+from osong_kernels.cuda.elementary import is_number
 from osong_kernels.cuda.memory import load_four
 from osong_kernels.cuda.shared import load_shared, store_shared
 from osong_kernels.cuda.warp import LANES, thread_index, warp_max, warp_min, warp_sum
@@ -65,6 +66,19 @@ quaternion = exact_formula(quaternion_from_rotation_vector)
 @exact_kernel
 def rotate(vector: Any, found: Any) -> None:
     found[0], found[1], found[2], found[3] = quaternion(vector[0], vector[1], vector[2])
+
+
+@kernel
+def tell_numbers(values: Any, found: Any) -> None:
+    i = thread_index()
+    found[i] = is_number(values[i])
+
+
+def test_numbers_are_told_from_what_is_none() -> None:
+    values = np.array([0.0, -1e-40, 3.4e38, -3.4e38, np.nan, -np.nan, np.inf, -np.inf], np.float32)
+    found = np.zeros(8, np.bool_)
+    tell_numbers[1, 8](values, found)
+    np.testing.assert_array_equal(found, np.isfinite(values))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])

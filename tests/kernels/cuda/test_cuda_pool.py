@@ -48,6 +48,8 @@ def kept(energies: Any, coords: Any) -> list[Entry]:
     """Return what a pool holds that was offered some minima."""
     pool: list[Entry] = []
     for n, (energy, place) in enumerate(zip(energies, coords, strict=True)):
+        if not np.isfinite(energy):
+            continue
         if len(pool) == POOL_SIZE and energy >= pool[-1][0]:
             continue
         same = [((other - place) ** 2).sum() * 3 <= LIMIT**2 * len(place) for _, _, other in pool]
@@ -73,6 +75,7 @@ def test_pool_holds_what_the_rules_say(seed: int, parents: list[int], atoms: lis
     genotypes = rng.normal(size=(n, n_genes)).astype(np.float32)
     # falling, so that later ones are kept too; some twice
     energies = (rng.integers(-20, 20, n) - np.arange(n) // 4).astype(np.float32)
+    energies[rng.choice(n, 9, replace=False)] = np.repeat([np.nan, np.inf, -np.inf], 3)
     ligand = LigandInput(topology, no_pairs(topology), make_rules(), np.zeros(2, np.uint64), 0)
     pools = np.full(10 + pool_words(n_atoms, n_segments) + 5, -7.0, np.float32)
     pools[10 : 10 + POOL_SIZE] = EMPTY

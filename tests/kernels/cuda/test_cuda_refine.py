@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from kernel_backends import Backend
-from kernel_cases import make_receptor
+from kernel_cases import VINA, make_receptor
 from test_refine import PROBLEMS, Problem
 
 from osong_kernels.cpu.refine import refine_poses
@@ -75,3 +75,11 @@ def test_no_ticks_change_nothing(backend: Backend) -> None:
     problem = PROBLEMS["rigid"]
     start = problem.start[:2]
     np.testing.assert_array_equal(problem.refine(backend, start, 0), start)
+
+
+def test_a_pose_stays_where_its_energy_is_no_number(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = PROBLEMS["rigid"]
+    monkeypatch.setattr("test_refine.VINA", VINA._replace(gauss1_weight=np.nan))
+    np.testing.assert_array_equal(problem.refine(backend, problem.start[:2], 5), problem.start[:2])

@@ -117,6 +117,26 @@ def test_chains_go_where_those_of_the_cpu_go(pocket: Field, name: str, is_tabula
     assert (found.step > 0).any()
 
 
+def test_what_is_no_number_is_no_minimum(pocket: Field) -> None:
+    """Of a field with a hole in it: chains that come there go on, and keep nothing of it."""
+    maps = pocket.maps.reshape(2, -1).copy()
+    maps[:, : maps.shape[1] // 2] = np.nan
+    state = search(pocket._replace(maps=maps.reshape(-1)), "atom", (1, 25), n_chains=N_CHAINS)
+    for part in (state.base, state.current, state.trial, state.scalars):
+        assert np.isfinite(part).all()
+    middle = pocket.origin[0] + pocket.spacing * (pocket.shape[0] // 2)
+    assert (started("atom").trial[0, :N_CHAINS] < middle).any()
+    filled = state.pool_energy < np.inf
+    assert filled.any()
+    assert np.isfinite(state.pool_energy[filled]).all()
+    assert np.isfinite(state.pool_genotype[filled]).all()
+    topology, pairs = ligand("atom")
+    genotypes, conformers = state.pool_genotype[filled], state.pool_conformer[filled]
+    case = Case(topology, pairs, pocket, genotypes, conformers, VINA, SHORT.limit)
+    energy = case.reference()[0].sum(axis=1)
+    np.testing.assert_allclose(state.pool_energy[filled], energy, rtol=1e-4, atol=1e-3)
+
+
 @pytest.mark.parametrize("name", ["flexible", "rings", "atom"])
 def test_pools_hold_distinct_minima_with_their_energies(pocket: Field, name: str) -> None:
     state = search(pocket, name, (14,), n_chains=3)
