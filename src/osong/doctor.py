@@ -207,7 +207,7 @@ def _gpu() -> list[Finding]:
     devices = "; ".join(map(str, driver.devices))
     least = ".".join(map(str, wanted.compute_capability))
     found = [
-        Finding("GPU", devices)
+        Finding("GPU", devices, remedy=_bound_note(len(driver.devices)))
         if devices
         else Finding("GPU", "none that can be used", "optional", "not needed: runs on CPUs")
     ]
@@ -219,6 +219,14 @@ def _gpu() -> list[Finding]:
         found.append(Finding("NVIDIA driver", value, "ok" if is_enough else "optional", remedy))
     state: State = "ok" if backend.name == "cuda" or not devices else "optional"
     return [*found, Finding("backend", f"{backend.name}: {backend.reason}", state)]
+
+
+def _bound_note(n_visible: int) -> str:
+    """Return whether Slurm keeps some of a job's GPUs from this process; "" if it does not."""
+    on_node = os.environ.get("SLURM_GPUS_ON_NODE", "")
+    if not on_node.isdigit() or int(on_node) <= n_visible:
+        return ""
+    return f"{n_visible} of the {on_node} that the job has here: others are for its other tasks"
 
 
 def _mpi() -> Finding:

@@ -113,6 +113,21 @@ def test_a_device_that_works_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rows["backend"].value.startswith("cuda: 0: NVIDIA H100")
 
 
+@pytest.mark.parametrize(
+    ("on_node", "note"),
+    [
+        ("", ""),
+        ("1", ""),
+        ("4", "1 of the 4 that the job has here: others are for its other tasks"),
+    ],
+)
+def test_gpus_that_slurm_shows_to_other_tasks_are_told(
+    monkeypatch: pytest.MonkeyPatch, on_node: str, note: str
+) -> None:
+    monkeypatch.setenv("SLURM_GPUS_ON_NODE", on_node)
+    assert gpu_rows(monkeypatch, Driver((13, 1), (GPU,)))["GPU"].remedy == note
+
+
 def test_a_driver_that_is_too_old_is_one_line_with_its_remedy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
