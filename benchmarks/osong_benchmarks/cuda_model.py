@@ -23,6 +23,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from osong_benchmarks.cuda_host import HostCosts
 from osong_benchmarks.cuda_weights import Place, Rules, Shape, function_at, weigh
 
 __all__ = [
@@ -30,12 +31,12 @@ __all__ = [
     "DRUG_LIKE",
     "Device",
     "Evaluation",
+    "HostRates",
     "Prediction",
     "device_named",
     "evaluation_of",
-    "host_rate",
+    "host_rates",
     "predict",
-    "process_rate",
     "search_rules",
 ]
 
@@ -44,13 +45,6 @@ DRUG_LIKE: Final = Shape(n_atoms=22, n_segments=6, n_pairs=135)
 EVALUATIONS_A_LIGAND: Final = 450_000
 """Effort ``fast``: 132.9 ms of search a ligand of the screen in docs/performance.md, at the 3.36
 million evaluations a second of that core and ligand."""
-PREPARE_MS: Final = 147.4
-"""A ligand on one core of docs/performance.md, from SMILES: reading, states, geometries, types."""
-FINISH_MS: Final = 13.9
-"""A ligand on one core: exact terms, selection and molecules of the poses."""
-ARRAYS_MS: Final = 1.5
-"""A ligand on one core: the arrays that the search takes, made of a prepared ligand."""
-
 _LANES: Final = 32
 _SECTOR: Final = 32  # bytes: the least that is read of the second-level cache
 _SCHEDULERS: Final = 4
@@ -184,6 +178,26 @@ class Prediction:
         return self.cautious / EVALUATIONS_A_LIGAND, self.roof / EVALUATIONS_A_LIGAND
 
 
+@dataclass(frozen=True)
+class HostRates:
+    """Molecules a second of a device's host.
+
+    Attributes
+    ----------
+    prepared
+        From SMILES to poses, the search apart.
+    finished
+        Of a prepared library, the search apart.
+    fed, fed_prepared
+        That one process brings to a device, from SMILES and of a prepared library.
+    """
+
+    prepared: float
+    finished: float
+    fed: float
+    fed_prepared: float
+
+
 def device_named(name: str) -> Device | None:
     """Return the device of the model that a driver calls by a name; None where it has none.
 
@@ -269,17 +283,15 @@ def _roof_clocks(device: Device, evaluation: Evaluation) -> dict[str, float]:
     return clocks | {"issue": evaluation.total / _SCHEDULERS}
 
 
-def host_rate(n_cores: int) -> float:
-    """Return ligands a second that a host prepares from SMILES, on cores like those measured.
+def host_rates(costs: HostCosts, n_cores: int) -> HostRates:
+    """Return molecules a second that a device's host keeps up with, on cores like those measured.
 
-    One of the cores is the device's process.
+    One of the cores is the device's process: Python, one core's worth whatever its threads.
     """
-    return (n_cores - 1) * 1e3 / PREPARE_MS
-
-
-def process_rate() -> float:
-    """Return ligands a second that the one process of a device makes arrays of and finishes.
-
-    It is Python: one core's worth, however many threads it has.
-    """
-    return 1e3 / (ARRAYS_MS + FINISH_MS)
+    n_others = n_cores - 1
+    return HostRates(
+        prepared=1e3 * n_others / (costs.prepare + costs.finish),
+        finished=1e3 * n_others / costs.finish,
+        fed=1e3 / costs.feed,
+        fed_prepared=1e3 / costs.feed_prepared,
+    )

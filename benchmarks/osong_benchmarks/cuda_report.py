@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from osong.errors import ResourceError
 from osong.whole_files import write_whole
+from osong_benchmarks.cuda_host import measure_host
 from osong_benchmarks.cuda_model import DEVICES, Evaluation, Prediction, evaluation_of, predict
 from osong_benchmarks.cuda_occupancy import LIMITS
 from osong_benchmarks.cuda_sass import Usage
@@ -160,7 +161,7 @@ def _model_texts(reports: Sequence[KernelReport]) -> dict[str, str]:
     if not found:
         return {}
     return {
-        "cuda-model": model_table([prediction for prediction, _ in found]),
+        "cuda-model": model_table([prediction for prediction, _ in found], measure_host()),
         "cuda-stages": stage_table([(each.device, evaluation) for each, evaluation in found]),
     }
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from osong_benchmarks.cuda_host import HostCosts
 from osong_benchmarks.cuda_model import (
     DRUG_LIKE,
     Device,
     Evaluation,
     Prediction,
-    host_rate,
-    process_rate,
+    host_rates,
 )
 from osong_benchmarks.cuda_occupancy import Occupancy, occupancy_of
 from osong_benchmarks.cuda_sass import Usage
@@ -119,30 +119,39 @@ def _class_row(report: KernelReport) -> list[object]:
     ]  # fmt: skip
 
 
-def model_table(predictions: Sequence[Prediction]) -> str:
-    """Return what the model predicts for each device."""
+def model_table(predictions: Sequence[Prediction], costs: HostCosts) -> str:
+    """Return what the model predicts for each device, and the host's part, which is measured."""
     header = [
         "PREDICTION", "million evaluations/s", "bound by", "ligands/s searched",
-        "host cores a device", "ligands/s they prepare", "ligands/s its process finishes",
-        "ligands/s in all, from SMILES", "of a prepared library",
+        "host cores a device", "ligands/s they prepare and finish",
+        "ligands/s a process brings to a device", "ligands/s in all, from SMILES",
+        "of a prepared library",
     ]  # fmt: skip
-    return markdown_table(header, [_model_row(each) for each in predictions])
+    measured = (
+        f"The host's part is measured, means of {costs.n_molecules} drugs, one core: "
+        f"{costs.prepare:.0f} ms a molecule to prepare, {costs.feed:.1f} ms to bring to a device "
+        f"({costs.feed_prepared:.1f} ms of a prepared library), {costs.finish:.1f} ms to finish."
+    )
+    rows = [_model_row(each, costs) for each in predictions]
+    return f"{markdown_table(header, rows)}\n\n{measured}"
 
 
-def _model_row(prediction: Prediction) -> list[object]:
+def _model_row(prediction: Prediction, costs: HostCosts) -> list[object]:
     device = prediction.device
     low, high = prediction.ligands
-    prepared, finished = host_rate(device.host_cores), process_rate()
+    host = host_rates(costs, device.host_cores)
+    smiles = min(host.prepared, host.fed)
+    prepared = min(host.finished, host.fed_prepared)
     return [
         device.name,
         _range(prediction.cautious / 1e6, prediction.roof / 1e6),
         _each([prediction.cautious_bound, prediction.roof_bound]),
         _range(low, high),
         f"{device.host_cores} ({device.host})",
-        f"{prepared:,.0f}",
-        f"{finished:,.0f}",
-        _range(min(low, prepared, finished), min(high, prepared, finished)),
-        _range(min(low, finished), min(high, finished)),
+        f"{host.prepared:,.0f}",
+        f"{host.fed:,.0f}",
+        _range(min(low, smiles), min(high, smiles)),
+        _range(min(low, prepared), min(high, prepared)),
     ]
 
 

@@ -8,17 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from osong_benchmarks.cuda_host import HostCosts, measure_host
 from osong_benchmarks.cuda_model import (
-    ARRAYS_MS,
     DEVICES,
     EVALUATIONS_A_LIGAND,
-    FINISH_MS,
-    PREPARE_MS,
     Evaluation,
     device_named,
-    host_rate,
+    host_rates,
     predict,
-    process_rate,
 )
 from osong_benchmarks.cuda_sass import Frames
 from osong_benchmarks.cuda_tables import model_table, stage_table
@@ -58,6 +55,7 @@ RULES = Rules(
     trips={("rarely", "k"): 7.0},
 )  # fmt: skip
 H100 = DEVICES[1]
+COSTS = HostCosts(n_molecules=37, prepare=150.0, feed=1.0, feed_prepared=2.0, finish=5.0)
 
 
 @pytest.fixture
@@ -143,18 +141,36 @@ def test_slow_memory_bounds_what_reads_much() -> None:
     assert found.roof == pytest.approx(3350e9 / 1e6)
 
 
-def test_the_host() -> None:
-    assert host_rate(11) == pytest.approx(1e4 / PREPARE_MS)
-    assert process_rate() == pytest.approx(1e3 / (ARRAYS_MS + FINISH_MS))
+def test_one_core_of_the_host_is_the_device_s() -> None:
+    rates = host_rates(COSTS, 11)
+    assert rates.prepared == pytest.approx(1e4 / 155)
+    assert rates.finished == pytest.approx(2000.0)
+    assert (rates.fed, rates.fed_prepared) == (1000.0, 500.0)
 
 
-def test_finishing_in_one_process_bounds_what_a_device_does_in_all() -> None:
-    row = model_table([predict(H100, EVALUATION, n_warps=64)]).splitlines()[-1]
-    prepared, finished = host_rate(H100.host_cores), process_rate()
-    assert row.split(" | ")[-4:] == [
-        f"{prepared:,.0f}", f"{finished:,.0f}", f"{min(prepared, finished):,.0f}",
-        f"{finished:,.0f} |",
-    ]  # fmt: skip
+@pytest.mark.parametrize(
+    ("costs", "n_cores", "from_smiles", "of_library"),
+    [
+        (COSTS, 14, "84", "500"),  # preparation, and the device's process
+        (replace(COSTS, prepare=1.0, feed=4.0, feed_prepared=4.0), 14, "250", "250"),
+        (replace(COSTS, prepare=5.0, finish=20.0), 3, "80", "100"),  # finishing
+        (replace(COSTS, prepare=0.1, feed=0.1, feed_prepared=0.1, finish=0.1), 14, "900", "900"),
+    ],
+)
+def test_the_slowest_bounds_what_a_device_does_in_all(
+    costs: HostCosts, n_cores: int, from_smiles: str, of_library: str
+) -> None:
+    found = predict(replace(H100, host_cores=n_cores), EVALUATION, n_warps=64)
+    rate = 900.0 * EVALUATIONS_A_LIGAND
+    text = model_table([replace(found, roof=rate, cautious=rate)], costs)
+    row = next(line for line in text.splitlines() if line.startswith("| H100"))
+    assert row.split(" | ")[-2:] == [from_smiles, f"{of_library} |"]
+
+
+def test_what_the_host_costs_is_measured() -> None:
+    costs = measure_host(every=70)
+    assert costs.n_molecules in (2, 3)
+    assert all(cost > 0.0 for cost in (costs.prepare, costs.feed, costs.finish))
 
 
 def test_devices_are_known_by_the_driver_s_names() -> None:
@@ -171,5 +187,5 @@ def test_devices_are_known_by_the_driver_s_names() -> None:
 
 def test_every_table_says_that_it_is_a_prediction() -> None:
     predictions = [predict(device, EVALUATION, n_warps=16) for device in DEVICES]
-    assert "PREDICTION" in model_table(predictions)
+    assert "PREDICTION" in model_table(predictions, COSTS)
     assert "PREDICTION" in stage_table([(device, EVALUATION) for device in DEVICES])

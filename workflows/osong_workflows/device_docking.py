@@ -173,7 +173,8 @@ def build_host(target_path: str, settings: CampaignSettings) -> HostWork:
 
     def work(item: Record | Unfinished) -> tuple[PreparedLigand, ...] | DockedMolecule:
         if not isinstance(item, Unfinished):
-            return prepare_record(item, options)
+            # Here, and not by the one process of the device.
+            return tuple(map(session.with_geometries, prepare_record(item, options)))
         poses = session.finish(item.variants, item.minima)
         return docked_molecule(poses, item.variants, backend="cuda")
 

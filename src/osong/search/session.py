@@ -110,7 +110,7 @@ class DockingSession:
             [
                 pose
                 for ligand, minima in zip(ligands, found, strict=True)
-                for pose in self._poses_of(self._with_geometries(ligand), minima)
+                for pose in self._poses_of(self.with_geometries(ligand), minima)
             ]
         )
 
@@ -139,14 +139,14 @@ class DockingSession:
         InputError
             The ligand's arrays do not belong together.
         """
-        ligand = self._with_geometries(prepared)
+        ligand = self.with_geometries(prepared)
         # First, since it checks that the types are some.
         arrays = KernelLigand.from_packed(ligand.packed, self.scoring, self.maps.map_of_type)
         self.maps.ensure(set(arrays.atom_type.tolist()), self.threads)
         return ligand, arrays
 
-    def _with_geometries(self, prepared: PreparedLigand) -> PreparedLigand:
-        """Return a ligand with the geometries that are searched."""
+    def with_geometries(self, prepared: PreparedLigand) -> PreparedLigand:
+        """Return a ligand with the geometries that are searched; one that has them is the same."""
         packed = mix_conformers(prepared.packed, self.effort.n_conformers)
         return replace(prepared, packed=packed)
 
