@@ -89,7 +89,10 @@ def load_network(file: WeightsFile) -> Network | ScriptedNetwork:
     if _is_torchscript(file):
         return _from_script(file)
     try:
-        state = torch.load(file.path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # Of pickles that torch did not write: what is wrong with them is said below.
+            warnings.simplefilter("ignore", UserWarning)
+            state = torch.load(file.path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
         raise _no_weights(file) from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
