@@ -102,7 +102,8 @@ def _open(
 ) -> Callable[[Sequence[Molecule]], list[Found | Misfit]]:
     from osong.search.device_session import DeviceSession
 
-    return partial(_search, DeviceSession(target, device=device.index, **options))
+    session = DeviceSession(target, device=device.index, share_bytes=device.share_bytes, **options)
+    return partial(_search, session)
 
 
 def _search(session: BatchSession, batch: Sequence[Molecule]) -> list[Found | Misfit]:

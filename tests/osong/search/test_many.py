@@ -38,8 +38,10 @@ class FakeDevice:
     made: dict[str, object]
     sizes: list[int]
 
-    def __init__(self, target: osong.Target, *, device: int, **options: object) -> None:
-        FakeDevice.made = {"device": device, **options}
+    def __init__(
+        self, target: osong.Target, *, device: int, share_bytes: int | None, **options: object
+    ) -> None:
+        FakeDevice.made = {"device": device, "share_bytes": share_bytes, **options}
         FakeDevice.sizes = []
         self.session = DockingSession(target, **options)
 
@@ -74,7 +76,7 @@ def test_each_molecule_has_its_answer_in_its_place(
     asked = [molecules[2], unread, molecules[0], molecules[1]]
     on_cpu = list(dock_many(pocket, asked, CPU, effort="fast"))
     on_device = list(dock_many(pocket, asked, CUDA, effort="fast", seed=0))
-    assert FakeDevice.made == {"device": 3, "effort": "fast", "seed": 0}
+    assert FakeDevice.made == {"device": 3, "share_bytes": None, "effort": "fast", "seed": 0}
     assert FakeDevice.sizes == [3]
     assert isinstance(on_device[0], LigandError)
     assert on_cpu[1] is on_device[1] is unread
