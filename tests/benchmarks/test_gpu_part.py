@@ -37,6 +37,12 @@ class FakeSession:
     def dock_many(self, molecules: Any) -> list[Any]:
         return [self.session.dock(ligands) for ligands in molecules]
 
+    def ready(self, molecules: Any) -> Any:
+        return molecules
+
+    def search(self, ready: Any) -> list[Any]:
+        return self.dock_many(ready)
+
 
 @pytest.fixture
 def device(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +117,7 @@ def test_what_is_missing_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         raise ResourceError("the tests are not here")
 
     rate = gpu_measure.DeviceRate(
-        effort="fast", n_molecules=2, n_failed=0, first_s=2.0, seconds=1.0
+        effort="fast", n_molecules=2, n_failed=0, ready_s=0.1, first_s=2.0, seconds=1.0
     )
     monkeypatch.setattr(gpu, "run_tests", no_tests)
     monkeypatch.setattr(gpu, "rate_of", lambda *arguments: rate)
@@ -130,7 +136,7 @@ def test_failed_tests_on_the_device_end_with_exit_code_1(
 ) -> None:
     tests = gpu_measure.DeviceTests(n_passed=3, n_failed=n_failed, n_skipped=0, seconds=1.0)
     rate = gpu_measure.DeviceRate(
-        effort="fast", n_molecules=2, n_failed=0, first_s=2.0, seconds=1.0
+        effort="fast", n_molecules=2, n_failed=0, ready_s=0.1, first_s=2.0, seconds=1.0
     )
     monkeypatch.setattr(gpu, "run_tests", lambda root: tests)
     monkeypatch.setattr(gpu, "rate_of", lambda *arguments: rate)
@@ -173,8 +179,10 @@ def test_what_the_device_does_not_take_is_not_counted_as_docked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_data: Path
 ) -> None:
     class Refusing(FakeSession):
-        def dock_many(self, molecules: Any) -> list[Any]:
-            return [Misfit(number, "too large") for number, _ in enumerate(molecules)]
+        def search(self, ready: Any) -> list[Any]:
+            return [Misfit(number, "too large") for number, _ in enumerate(ready)]
+
+        dock_many = search
 
     monkeypatch.setattr(gpu_measure, "device_session", Refusing)
     settings = Settings(size="smallest", data=shared_data, out=tmp_path)
@@ -207,12 +215,12 @@ def test_outside_a_checkout_there_are_no_tests(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("device")
-def test_a_molecule_without_a_pose_is_counted(
+def test_a_molecule_that_cannot_be_searched_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Failing(FakeSession):
-        def dock_many(self, molecules: Any) -> list[Any]:
-            return [[], *[LigandError("no pose", stage="dock") for _ in molecules[1:]]]
+        def search(self, ready: Any) -> list[Any]:
+            return [(), *[LigandError("damaged", stage="dock") for _ in ready[1:]]]
 
     monkeypatch.setattr(gpu_measure, "device_session", Failing)
     target = gpu.made_target(12.0)
