@@ -17,7 +17,10 @@ import osong
 if TYPE_CHECKING:
     from pathlib import Path
 
-HEAVY = ("rdkit", "numba", "dask", "distributed", "pandas", "pyarrow", "scipy", "gemmi", "pydantic")
+HEAVY = (
+    "rdkit", "numba", "dask", "distributed", "pandas", "pyarrow", "scipy", "gemmi", "pydantic",
+    "torch", "gninatorch", "molgrid",
+)  # fmt: skip
 
 BREACHES = [
     ("kernels/osong_kernels", "import osong"),
@@ -29,6 +32,8 @@ BREACHES = [
     ("src/osong", "import osong_benchmarks.suite"),
     ("src/osong", "from dask import delayed"),
     ("src/osong", "import distributed"),
+    ("src/osong", "import molgrid"),
+    ("src/osong", "from gninatorch import models"),
     ("workflows/osong_workflows", "import osong_kernels"),
     ("workflows/osong_workflows", "from rdkit import Chem"),
     ("workflows/osong_workflows", "import numba"),

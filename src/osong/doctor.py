@@ -17,7 +17,9 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from osong.backend import choose_backend, find_driver, needs
+from osong.errors import InputError, MissingExtraError
 from osong.machine import usable_cores, usable_memory
+from osong.rescoring.weights import find_weights
 
 __all__ = ["Finding", "examine"]
 
@@ -53,6 +55,7 @@ _OPTIONAL: Final = (
     ("matplotlib", "matplotlib", "bench", "the page of a benchmark run"),
     ("bokeh", "bokeh", "dashboard", "Dask's dashboard"),
     ("numba-cuda", "numba_cuda", "cuda", "docking on NVIDIA devices"),
+    ("torch", "torch", "ml", "rescoring with neural networks, active learning"),
 )
 _PROBE_SECONDS: Final = 10
 _GIB: Final = 1 << 30
@@ -88,6 +91,7 @@ def examine() -> list[Finding]:
         *_disk(),
         *(_required(name) for name in _REQUIRED),
         *(_optional(*row) for row in _OPTIONAL),
+        _network_weights(),
         *_gpu(),
         _mpi(),
         _slurm(),
@@ -173,6 +177,22 @@ def _optional(name: str, module: str, extra: str, purpose: str) -> Finding:
     if find_spec(module) is None:
         return Finding(name, f"not installed ({purpose})", "optional", _pip_line(extra))
     return Finding(name, metadata.version(name))
+
+
+def _network_weights() -> Finding:
+    """Return whether the networks of the default ensemble are there, unharmed."""
+    try:
+        files = find_weights("default")
+    except MissingExtraError:
+        what = "not installed (rescoring with GNINA's networks)"
+        return Finding("weights of networks", what, "optional", _pip_line("ml"))
+    except InputError as error:
+        what = "damaged (rescoring with GNINA's networks)"
+        return Finding("weights of networks", what, "optional", str(error))
+    version = metadata.version("gninatorch")
+    return Finding(
+        "weights of networks", f"gninatorch {version}, default ensemble of {len(files)} networks"
+    )
 
 
 def _pip_line(extra: str) -> str:

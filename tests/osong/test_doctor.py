@@ -12,6 +12,7 @@ import pytest
 
 from osong import backend, doctor
 from osong.backend import Device, Driver, Needs, choose_backend
+from osong.rescoring import weights
 
 
 class Distribution:
@@ -142,3 +143,23 @@ def test_no_device_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = gpu_rows(monkeypatch, Driver(problem="no NVIDIA driver here"))
     assert (rows["GPU"].state, rows["backend"].state) == ("optional", "ok")
     assert rows["backend"].value == "cpu: no NVIDIA driver here"
+
+
+def weights_row() -> doctor.Finding:
+    return next(finding for finding in doctor.examine() if finding.topic == "weights of networks")
+
+
+def test_weights_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = weights.find_spec
+    monkeypatch.setattr(
+        weights, "find_spec", lambda name: None if name == "gninatorch" else found(name)
+    )
+    assert weights_row().state == "optional"
+    assert weights_row().remedy.endswith("[ml]'")
+
+
+def test_weights_are_damaged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "dense.pt").write_bytes(b"half a file")
+    monkeypatch.setattr(weights, "shipped_folder", lambda: tmp_path)
+    assert weights_row().state == "optional"
+    assert re.search(r"dense\.pt: SHA-256 is .*put it back: pip install", weights_row().remedy)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -280,3 +282,15 @@ def test_torch_is_missing(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None
     monkeypatch.setattr(rescorer_module, "find_spec", lambda _: None)
     with pytest.raises(MissingExtraError, match=r"torch.*pip install 'osong\[ml\]'"):
         Rescorer("all", weights=folder)
+
+
+def test_scoring_imports_no_molgrid(folder: Path) -> None:
+    """Nor gninatorch, which would import it."""
+    code = (
+        "import sys, numpy as np; from osong.rescoring.rescorer import Rescorer;"
+        f"r = Rescorer('all', device='cpu', weights={str(folder)!r});"
+        "r.scores(np.ones((1, 28, 48, 48, 48), np.float32));"
+        "print(*{'torch', 'molgrid', 'gninatorch', 'openbabel'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["torch"]
