@@ -361,6 +361,22 @@ def test_no_more_molecules_are_on_their_way_than_devices_need(machine, tmp_path,
         work.close()
 
 
+@pytest.mark.parametrize(("n_devices", "n_processes"), [(0, 4), (1, 9), (2, 10)])
+def test_all_processes_beside_devices_share_the_memory(
+    machine, tmp_path, monkeypatch, n_devices, n_processes
+):
+    monkeypatch.setattr(run, "share_of_memory", lambda n: 2**50 // n)
+    machine.has(n_devices)
+    fake_screen(molecules(4), tmp_path / "run", backend="cpu")
+    work = Run(WorkOrder(str(tmp_path / "run"), DOCKER, "pilot", backend="auto"), n_threads=4)
+    try:
+        assert work._supervisors[False]._memory_limit == 2**50 // n_processes
+        if work._pipeline is not None:
+            assert work._pipeline._host._memory_limit == 2**50 // n_processes
+    finally:
+        work.close()
+
+
 def test_the_campaign_file_chooses_and_the_command_line_has_the_last_word(
     machine, batches, tmp_path
 ):

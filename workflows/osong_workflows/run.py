@@ -85,9 +85,10 @@ class Run:
             )
         self._pilot = order.pilot
         self._scratch = _scratch_folder(order.scratch)
+        backend = backend_for(order.backend, settings)
         limit = order.memory_limit
         if limit is None:
-            limit = max(share_of_memory(n_threads), self._plan.memory_bytes_per_worker)
+            limit = self._memory_limit(n_threads, len(backend.devices))
         self._publisher = Publisher([self._collect, *subscribers])
         self._lock = threading.Lock()
         self._restarts: dict[int, tuple[Chunk, list[Restart]]] = {}
@@ -99,7 +100,6 @@ class Run:
             False: Supervisors(job, self._publisher, limit),
             True: Supervisors(careful, self._publisher),
         }
-        backend = backend_for(order.backend, settings)
         self._say(str(backend))
         self._pipeline: DevicePipeline | None = None
         if backend.devices:
@@ -114,6 +114,15 @@ class Run:
                 say=self._say,
                 is_required=order.backend == "cuda",
             )
+
+    def _memory_limit(self, n_threads: int, n_devices: int) -> int:
+        """Return what each process may hold.
+
+        Beside devices a thread has two, of which one prepares and the other docks what a device
+        does not take, and each device has its own.
+        """
+        n_processes = 2 * n_threads + n_devices if n_devices else n_threads
+        return max(share_of_memory(n_processes), self._plan.memory_bytes_per_worker)
 
     def do(self, task: Task) -> TaskResult:
         """Do one task; safe to do twice, by whomever.
