@@ -368,7 +368,8 @@ def test_all_processes_beside_devices_share_the_memory(
     monkeypatch.setattr(run, "share_of_memory", lambda n: 2**50 // n)
     machine.has(n_devices)
     fake_screen(molecules(4), tmp_path / "run", backend="cpu")
-    work = Run(WorkOrder(str(tmp_path / "run"), DOCKER, "pilot", backend="auto"), n_threads=4)
+    order = WorkOrder(str(tmp_path / "run"), DOCKER, "pilot", memory_limit=None, backend="auto")
+    work = Run(order, n_threads=4)
     try:
         assert work._supervisors[False]._memory_limit == 2**50 // n_processes
         if work._pipeline is not None:
