@@ -44,14 +44,14 @@ def named(name: str) -> RunPlace:
 def test_the_cores_beside_bound_what_fast_devices_do() -> None:
     found = on(NODE)
     assert (found.n_devices, found.cores) == (4, 60), "a core for the process of each device"
-    assert found.core_seconds == pytest.approx(0.166)
-    assert found.needed_per_s == pytest.approx(60 / 0.166 / 4)
+    assert found.core_seconds == pytest.approx(0.156)
+    assert found.needed_per_s == pytest.approx(60 / 0.156 / 4)
     quick, slow = found.wall_hours
-    assert quick == pytest.approx(N_MOLECULES * 0.166 / 60 / 3600), "they keep all cores busy"
+    assert quick == pytest.approx(N_MOLECULES * 0.156 / 60 / 3600), "they keep all cores busy"
     assert slow == pytest.approx(N_MOLECULES / (4 * SEARCHED_PER_S["A100"][0]) / 3600)
     assert found.bound == "cores or devices"
     assert found.device_hours == (4 * quick, 4 * slow)
-    assert found.core_hours == pytest.approx(N_MOLECULES * 0.166 / 3600)
+    assert found.core_hours == pytest.approx(N_MOLECULES * 0.156 / 3600)
     assert found.is_predicted
 
 

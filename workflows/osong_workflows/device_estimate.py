@@ -20,9 +20,8 @@ __all__ = ["FINISH_S", "PREPARE_S", "SEARCHED_PER_S", "DeviceEstimate", "estimat
 
 PREPARE_S: Final = 0.15
 """Of `SECONDS_PER_MOLECULE`: what a prepared library has behind it."""
-FINISH_S: Final = 0.016
-"""Of one core: the arrays that are searched, and exact terms, selection and molecules of the poses;
-"A screen from end to end" of docs/performance.md."""
+FINISH_S: Final = 0.006
+"""Of one core: exact energies, selection and poses as a part keeps them; docs/cuda.md."""
 SEARCHED_PER_S: Final = {
     "A100": (73.0, 290.0),
     "GH200": (349.0, 603.0),  # before H100, whose name is part of neither
