@@ -12,11 +12,12 @@ import numpy.typing as npt
 from osong_kernels.arguments import PairTable, SearchRules
 from osong_kernels.cuda.chains import run_chains_by_table, start_chains_of
 from osong_kernels.cuda.compile import IS_SIMULATED
-from osong_kernels.cuda.device_memory import bundle_to_device, empty, to_device, to_host
+from osong_kernels.cuda.device_memory import empty
 from osong_kernels.cuda.exchange import exchange_chains, gather_minima, shared_bytes
 from osong_kernels.cuda.layout import DeviceField, LigandInput, pack_ligands, warp_words
 from osong_kernels.cuda.receptor import DeviceReceptor
 from osong_kernels.cuda.refine import list_words, refine_poses_of, refine_words
+from osong_kernels.cuda.staging import copies_through
 from osong_kernels.cuda.warp import LANES
 from osong_kernels.physics.pair_terms import PairWeights
 
@@ -112,34 +113,41 @@ def search_batch(
     stream
         Of the device; the call returns when all is done.
     """
-    batch = _Batch(ligands, target, rules, stream)
-    batch.start()
-    batch.run_rounds()
-    return batch.refined(refining)
+    with copies_through(stream) as copies:
+        batch = _Batch(ligands, target, rules, copies)
+        batch.start()
+        batch.run_rounds()
+        return batch.refined(refining)
 
 
 class _Batch:
-    """A batch under way: its arrays on the device."""
+    """A batch under way: its arrays on the device.
+
+    All of them stay until its end. One that goes earlier is given back at some launch, and the
+    driver then waits for whatever the device does, in the streams of other batches too.
+    """
 
     def __init__(
-        self, ligands: Sequence[LigandInput], target: DeviceTarget, rules: BatchRules, stream: Any
+        self, ligands: Sequence[LigandInput], target: DeviceTarget, rules: BatchRules, copies: Any
     ) -> None:
-        self._target, self._rules, self._stream = target, rules, stream
+        self._target, self._rules, self._copies = target, rules, copies
+        self._stream = copies.stream
         host = pack_ligands(ligands, rules.n_chains)
         self._n = len(ligands)
         self._genes = [7 + len(x.topology.parent) - 1 for x in ligands]
         sizes = [(x.topology.local.shape[1], len(x.topology.parent)) for x in ligands]
         self._words = max(warp_words(*size) for size in sizes)
         self._refine_words = max(refine_words(*size) for size in sizes)
-        self._arrays = bundle_to_device(host, stream)
         self._chains = empty(int(host.chain_start[-1]), np.float32)
         self._pools = empty(int(host.pool_start[-1]), np.float32)
-        self._best = self._sent(np.full(self._n, 1e30, np.float32))
-        self._since = self._sent(np.zeros(self._n, np.int32))
-        self._elite = self._sent(np.zeros(self._n * rules.n_elite(0), np.int32))
-
-    def _sent(self, array: npt.NDArray[Any]) -> Any:
-        return to_device(array, self._stream)
+        self._elite = empty(self._n * rules.n_elite(0), np.int32)
+        *arrays, self._best, self._since, self._active = copies.send(
+            *host,
+            np.full(self._n, 1e30, np.float32),
+            np.zeros(self._n, np.int32),
+            np.arange(self._n, dtype=np.int32),
+        )
+        self._arrays = type(host)(*arrays)
 
     def start(self) -> None:
         """Put all chains at their random places."""
@@ -155,18 +163,19 @@ class _Batch:
         """Advance the chains round by round; ligands that find nothing more leave."""
         active = np.arange(self._n, dtype=np.int32)
         for done in range(self._rules.max_rounds):
-            self._advance(active)
-            self._exchange(active, done)
-            since = to_host(self._since, self._stream)
+            self._advance(len(active))
+            self._exchange(len(active), done)
+            (since,) = self._copies.fetch(self._since)
             active = active[since[active] < self._rules.patience]
             if not len(active):
                 break
+            self._copies.send_into(self._active[: len(active)], active)
 
-    def _advance(self, active: npt.NDArray[np.int32]) -> None:
+    def _advance(self, n_active: int) -> None:
         n_chains, n_warps = self._rules.n_chains, self._warps()
-        n_blocks = len(active) * ((n_chains + n_warps - 1) // n_warps)
+        n_blocks = n_active * ((n_chains + n_warps - 1) // n_warps)
         run_chains_by_table[n_blocks, n_warps * LANES, self._stream, 4 * n_warps * self._words](
-            self._arrays, self._sent(active), np.int32(n_chains), self._target.field,
+            self._arrays, self._active, np.int32(n_chains), self._target.field,
             self._target.table, self._chains, self._pools, np.int32(self._words),
         )  # fmt: skip
 
@@ -174,10 +183,10 @@ class _Batch:
         """Return the warps of a block, fewer where ligands are large."""
         return max(1, min(_WARPS, SHARED_ROOM // (4 * self._words)))
 
-    def _exchange(self, active: npt.NDArray[np.int32], done: int) -> None:
+    def _exchange(self, n_active: int, done: int) -> None:
         rules = self._rules
-        exchange_chains[len(active), LANES, self._stream, shared_bytes()](
-            self._arrays, self._sent(active), np.int32(rules.n_chains), np.int32(done),
+        exchange_chains[n_active, LANES, self._stream, shared_bytes()](
+            self._arrays, self._active, np.int32(rules.n_chains), np.int32(done),
             np.int32(rules.n_elite(done)), np.float32(rules.pool_rmsd**2), np.float32(rules.gain),
             np.int32(rules.patience), self._elite, self._best, self._since, self._chains,
             self._pools,
@@ -186,9 +195,11 @@ class _Batch:
     def refined(self, refining: Sequence[SearchRules]) -> list[Refined]:
         """Return the distinct minima of each ligand, refined."""
         rules, n_places = self._rules, self._n * self._rules.n_refined
-        counts = self._sent(np.zeros(self._n, np.int32))
-        conformers = self._sent(np.zeros(n_places, np.int32))
-        genotypes = self._sent(np.zeros((n_places, max(self._genes)), np.float32))
+        counts, conformers, genotypes = self._copies.send(
+            np.zeros(self._n, np.int32),
+            np.zeros(n_places, np.int32),
+            np.zeros((n_places, max(self._genes)), np.float32),
+        )
         energies = empty(n_places, np.float32)
         chosen = empty(n_places, np.int32)
         gather_minima[self._n, LANES, self._stream, shared_bytes()](
@@ -196,8 +207,7 @@ class _Batch:
             self._pools, counts, energies, conformers, genotypes,
         )  # fmt: skip
         self._refine(refining, counts, conformers, genotypes)
-        found = (to_host(x, self._stream) for x in (counts, conformers, genotypes))
-        n_found, conformer, genes = (np.asarray(x) for x in found)
+        n_found, conformer, genes = self._copies.fetch(counts, conformers, genotypes)
         first = np.arange(self._n) * rules.n_refined
         return [
             Refined(genes[f : f + n, : self._genes[k]].copy(), conformer[f : f + n].copy())
@@ -211,8 +221,11 @@ class _Batch:
         n_listed = list_words(len(receptor.places) // 4)
         n_poses = len(conformers)
         flat = np.array([tuple(x) for x in refining], np.float32).reshape(-1)
+        (sent,) = self._copies.send(flat)
+        lists = empty(n_poses * n_listed, np.int32)
         refine_poses_of[n_poses, LANES, self._stream, 4 * self._refine_words](
-            self._arrays, self._sent(flat), counts, receptor, self._target.weights,
+            self._arrays, sent, counts, receptor, self._target.weights,
             np.int32(self._rules.refine_ticks), np.int32(self._refine_words), np.int32(n_listed),
-            conformers, genotypes, empty(n_poses * n_listed, np.int32),
+            conformers, genotypes, lists,
         )  # fmt: skip
+        self._refining = sent, lists  # they stay

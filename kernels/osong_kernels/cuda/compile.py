@@ -126,7 +126,6 @@ def exact_kernel(function: Callable[..., Any]) -> Any:
 def _kept(compiled: Any) -> Any:
     if IS_SIMULATED:
         return compiled
-    # what it takes of Numba is not there in the simulator
     from osong_kernels.cuda.kernel_cache import keep_on_disk
 
     return keep_on_disk(compiled)

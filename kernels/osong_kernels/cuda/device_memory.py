@@ -1,4 +1,7 @@
-"""Bringing bundles of arrays to a device and back; in the simulator they stay where they are."""
+"""Bringing bundles of arrays to a device and back; in the simulator they stay where they are.
+
+Each copy is waited for. The batches of a search copy beside one another: see ``staging``.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +17,14 @@ __all__ = ["bundle_to_device", "empty", "single_precision", "to_device", "to_hos
 B = TypeVar("B", bound=tuple[Any, ...])
 
 
-def to_device(array: Any, stream: Any = 0) -> Any:
+def to_device(array: Any) -> Any:
     """Return an array in the device's memory."""
-    return array if IS_SIMULATED else cuda.to_device(array, stream=stream)
+    return array if IS_SIMULATED else cuda.to_device(array)
 
 
-def to_host(array: Any, stream: Any = 0) -> Any:
+def to_host(array: Any) -> Any:
     """Return an array of the device in the host's memory."""
-    if IS_SIMULATED:
-        return array
-    found = array.copy_to_host(stream=stream)
-    if stream:
-        stream.synchronize()
-    return found
+    return array if IS_SIMULATED else array.copy_to_host()
 
 
 def empty(shape: Any, dtype: Any) -> Any:
@@ -34,9 +32,9 @@ def empty(shape: Any, dtype: Any) -> Any:
     return np.empty(shape, dtype) if IS_SIMULATED else cuda.device_array(shape, dtype)
 
 
-def bundle_to_device(bundle: B, stream: Any = 0) -> B:
+def bundle_to_device(bundle: B) -> B:
     """Return a named tuple with its arrays in the device's memory."""
-    return type(bundle)(*(to_device(x, stream) if isinstance(x, np.ndarray) else x for x in bundle))
+    return type(bundle)(*(to_device(x) if isinstance(x, np.ndarray) else x for x in bundle))
 
 
 def single_precision(bundle: B) -> B:

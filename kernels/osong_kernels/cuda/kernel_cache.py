@@ -21,12 +21,16 @@ from types import FunctionType
 from typing import Any, Final
 from uuid import uuid4
 
-from numba.cuda import utils
-from numba.cuda.core.caching import Cache
-from numba.cuda.dispatcher import CUDACacheImpl, CUDADispatcher
-from numba.cuda.serialize import dumps
-
 from osong_kernels.compile import sources_hash
+from osong_kernels.cuda.compile import IS_SIMULATED
+
+if not IS_SIMULATED:
+    from numba.cuda import utils
+    from numba.cuda.core.caching import Cache
+    from numba.cuda.dispatcher import CUDACacheImpl, CUDADispatcher
+    from numba.cuda.serialize import dumps
+else:  # nothing is compiled
+    Cache = CUDACacheImpl = object
 
 __all__ = ["KernelFiles", "compilers_stamp", "identity_of", "keep_on_disk"]
 

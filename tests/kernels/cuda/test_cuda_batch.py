@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+from kernel_backends import IS_SIMULATED
 from kernel_cases import (
     RADII,
     VINA,
@@ -16,6 +21,7 @@ from kernel_cases import (
     make_topology,
 )
 
+from osong_kernels.cuda import staging
 from osong_kernels.cuda.batch import BatchRules, DeviceTarget, Refined, search_batch
 from osong_kernels.cuda.device_memory import bundle_to_device, single_precision, to_device
 from osong_kernels.cuda.layout import LigandInput
@@ -126,3 +132,44 @@ def test_a_ligand_in_vain_ends_early(target: DeviceTarget) -> None:
     )
     assert_same(hasty, short)
     assert patient.genotypes.tobytes() != short.genotypes.tobytes()
+
+
+class HeldArray(np.ndarray[Any, Any]):
+    """A host's array that is copied to and from as a device's is."""
+
+    def copy_to_device(self, source: Any, stream: Any) -> None:
+        assert source.dtype == self.dtype
+        assert source.shape == self.shape
+        self[...] = source
+
+    def copy_to_host(self, target: Any, stream: Any) -> None:
+        assert target.dtype == self.dtype
+        target[...] = self
+
+
+@pytest.mark.skipif(not IS_SIMULATED, reason="a device's own copies are in all other tests")
+def test_a_batch_is_the_same_through_page_locked_memory(
+    target: DeviceTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In rooms so small that they are used over and over."""
+    monkeypatch.setattr(staging, "_SMALLEST_ROOM", 64)
+    monkeypatch.setattr(staging, "LARGEST_ROOM", 2048)
+    driver = staging.Driver(
+        lambda n: np.full(n, 255, np.uint8),
+        lambda shape, dtype: np.full(shape, 113, dtype).view(HeldArray),
+        (),
+    )
+    rooms = staging.Rooms()
+
+    @contextmanager
+    def pretended(stream: Any) -> Iterator[staging.Copies]:
+        copies = staging.Copies(SimpleNamespace(synchronize=lambda: None), driver, rooms)
+        yield copies
+        copies.close()
+
+    rules = replace(RULES, patience=1, max_rounds=3)  # some leave early
+    expected = search(target, [ATOM, SMALL, IDLE], rules)
+    monkeypatch.setattr("osong_kernels.cuda.batch.copies_through", pretended)
+    for found, same in zip(search(target, [ATOM, SMALL, IDLE], rules), expected, strict=True):
+        assert_same(found, same)
+    assert len(rooms._free) == 1
