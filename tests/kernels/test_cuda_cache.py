@@ -94,8 +94,9 @@ def test_code_is_compiled_once_for_each_make_of_device_and_anew_after_a_change(r
 def test_a_folder_that_cannot_be_written_is_no_error(root: Path) -> None:
     """Neither beside the sources, nor in the user's folder, nor where the variable says."""
     (root / "osong_kernels" / "cuda" / "__pycache__").write_text("no folder")
-    nowhere = {"NUMBA_CACHE_DIR": "/dev/null/cache", "HOME": "/dev/null", "XDG_CACHE_HOME": ""}
+    nowhere = dict.fromkeys(("NUMBA_CACHE_DIR", "HOME", "XDG_CACHE_HOME"), "/dev/null")
     assert _run(root, "90", **nowhere) == ["sm_90 0 1 True"]
+    assert not list(root.rglob("*.kernel"))
 
 
 def _kernels() -> dict[str, Any]:
