@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         write_pdbqt,
     )
     from osong.receptor import Receptor, Target
+    from osong.rescoring.api import rescore
     from osong.scoring import Score, score
     from osong.search import DockingSession, Pose, dock, minimize
 
@@ -71,6 +72,7 @@ __all__ = [
     "prepare_library",
     "prepare_ligand",
     "read_records",
+    "rescore",
     "score",
     "screen",
     "write_pdbqt",
@@ -101,6 +103,7 @@ _NAMES_BY_MODULE = {
         "write_pdbqt",
     ),
     "osong.receptor": ("Receptor", "Target"),
+    "osong.rescoring.api": ("rescore",),
     "osong.scoring": ("Score", "score"),
     "osong.search": ("DockingSession", "Pose", "dock", "minimize"),
 }
