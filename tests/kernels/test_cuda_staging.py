@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from kernel_backends import HAS_NUMBA_CUDA
+from kernel_backends import HAS_NUMBA_CUDA, IS_SIMULATED
 
 if not HAS_NUMBA_CUDA:
     pytest.skip("needs osong[cuda]", allow_module_level=True)
@@ -164,3 +165,48 @@ def test_rooms_grow_and_small_ones_are_not_kept() -> None:
         copies.send(np.ones(n, np.uint8))
         copies.close()
     assert [len(room) for room in host.rooms] == [256, 1024]
+
+
+@pytest.mark.skipif(IS_SIMULATED, reason="the simulator has other arrays")
+def test_numbas_arrays_are_copied_from_the_room_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numba may make a copy first, which would be gone before the device has read it."""
+    from numba.cuda.cudadrv import devicearray, devices, driver
+
+    class Memory(driver.MemoryPointer):  # type: ignore[misc, unused-ignore]
+        def __init__(self, content: npt.NDArray[np.uint8]) -> None:
+            self.content, self._cuda_memsize_ = content, len(content)
+
+        def view(self, start: int, stop: int | None = None) -> Memory:
+            return Memory(self.content[start:stop])
+
+    def array(shape: Any, dtype: Any) -> Any:
+        like = np.empty(shape, dtype)
+        memory = Memory(np.zeros(like.nbytes, np.uint8))
+        return devicearray.DeviceNDArray(shape, like.strides, like.dtype, gpu_data=memory)
+
+    def copy(target: Any, source: Any, size: int, stream: Any) -> None:
+        on_host = source if isinstance(source, np.ndarray) else target
+        assert np.shares_memory(on_host, host.rooms[0])
+        assert stream is one_stream
+        a, b = (
+            x.reshape(-1).view(np.uint8) if isinstance(x, np.ndarray) else x.gpu_data.content
+            for x in (target, source)
+        )
+        a[:size] = b[:size]
+
+    monkeypatch.setattr(driver, "host_to_device", copy)
+    monkeypatch.setattr(driver, "device_to_host", copy)
+    monkeypatch.setattr(devices._runtime, "ensure_context", nullcontext)
+    host, one_stream = Host(), LateStream()
+    copies = Copies(one_stream, Driver(host.pinned, array, ()), Rooms())
+    arrays = [
+        np.arange(5, dtype=np.int32), np.ones((3, 4), np.float32), np.ones((1, 3), np.float32),
+        np.arange(7, dtype=np.uint64)[::-1],
+    ]  # fmt: skip
+    arrays[0].flags.writeable = False
+    held = copies.send(*arrays)
+    copies.send_into(held[0][:2], np.array([8, 9], np.int32))
+    found = copies.fetch(*held)
+    np.testing.assert_array_equal(found[0], [8, 9, 2, 3, 4])
+    for one, sent in zip(found[1:], arrays[1:], strict=True):
+        np.testing.assert_array_equal(one, sent)
