@@ -42,6 +42,7 @@ try:
     from osong_kernels.cuda import batch as device
     from osong_kernels.cuda.batch import DeviceTarget
     from osong_kernels.cuda.compile import IS_SIMULATED
+    from osong_kernels.cuda.deallocations import give_back
     from osong_kernels.cuda.device_memory import bundle_to_device, single_precision, to_device
     from osong_kernels.cuda.layout import LigandInput
     from osong_kernels.cuda.receptor import pack_receptor
@@ -319,7 +320,7 @@ class DeviceSession:
         from numba import cuda
 
         context = cuda.current_context()
-        context.deallocations.clear()  # what is not needed any more, and not given back yet
+        give_back(context)  # what is not needed any more, and still taken
         free = int(context.get_memory_info().free)
         if self._share_bytes is None:
             return free
