@@ -158,24 +158,26 @@ def channels_of_ligand(mol: Chem.Mol) -> AtomChannels:
     mol
         Sanitized; its hydrogens may be atoms or not, and are counted in either case.
     """
-    numbers = np.array([atom.GetAtomicNum() for atom in mol.GetAtoms()], np.int64)
-    is_hetero = ~np.isin(numbers, (1, 6))
-    rings = mol.GetRingInfo()
-    aromatic = [
-        # GNINA's aromatic rings have five atoms or more; RDKit's model finds squaric acids too
-        atom.GetIsAromatic()
-        and any(size >= _SMALLEST_AROMATIC_RING for size in rings.AtomRingSizes(atom.GetIdx()))
-        for atom in mol.GetAtoms()
-    ]
-    polar = [any(is_hetero[n.GetIdx()] for n in atom.GetNeighbors()) for atom in mol.GetAtoms()]
-    donor = [atom.GetTotalNumHs(includeNeighbors=True) > 0 for atom in mol.GetAtoms()]
-    return _drawn(
-        numbers,
-        np.array(aromatic, np.bool_),
-        np.array(polar, np.bool_),
-        np.array(donor, np.bool_),
-        LIGAND_CHANNELS,
-    )
+    atoms = list(mol.GetAtoms())
+    numbers = np.array([atom.GetAtomicNum() for atom in atoms], np.int64)
+    bonds = np.array(
+        [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in mol.GetBonds()], np.int64
+    ).reshape(-1, 2)
+    donor = _has_neighbour(bonds, numbers == 1)
+    donor |= np.array([atom.GetTotalNumHs() > 0 for atom in atoms], np.bool_)
+    polar = _has_neighbour(bonds, ~np.isin(numbers, (1, 6)))
+    aromatic = np.array([atom.GetIsAromatic() for atom in atoms], np.bool_)
+    # GNINA's aromatic rings have five atoms or more; RDKit's model finds squaric acids too
+    aromatic[_only_in_small_rings(mol)] = False
+    return _drawn(numbers, aromatic, polar, donor, LIGAND_CHANNELS)
+
+
+def _only_in_small_rings(mol: Chem.Mol) -> list[int]:
+    """Return the atoms that are in a ring too small to be aromatic, and in no larger one."""
+    rings = mol.GetRingInfo().AtomRings()
+    small = {atom for ring in rings if len(ring) < _SMALLEST_AROMATIC_RING for atom in ring}
+    large = {atom for ring in rings if len(ring) >= _SMALLEST_AROMATIC_RING for atom in ring}
+    return sorted(small - large)
 
 
 def channels_of_receptor(receptor: Receptor, *, as_prepared: bool = False) -> AtomChannels:

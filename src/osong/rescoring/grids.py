@@ -81,6 +81,8 @@ class PoseAtoms:
     @classmethod
     def several(cls, mol: Chem.Mol, coords: Sequence[npt.ArrayLike]) -> list[PoseAtoms]:
         """Return the drawn atoms of several poses of a molecule, whose types are found once."""
+        if mol.NeedsUpdatePropertyCache():
+            raise InputError(f"{_name(mol)}: read without sanitizing it; call Chem.SanitizeMol")
         drawn = channels_of_ligand(mol)
         heavy = drawn.channel >= 0
         if not heavy.any():

@@ -197,6 +197,8 @@ def test_bad_input_is_told() -> None:
         PoseAtoms.of(flat, np.zeros((2, 3)))
     with pytest.raises(InputError, match="not numbers"):
         PoseAtoms.of(flat, np.full((3, 3), np.nan))
+    with pytest.raises(InputError, match="without sanitizing"):
+        PoseAtoms.of(Chem.MolFromSmiles("CCO", sanitize=False), np.zeros((3, 3)))
     one = [PoseAtoms.of(flat, np.zeros((3, 3)))]
     with pytest.raises(InputError, match="wanted C-contiguous float32"):
         maker.grids(one, out=np.zeros((1, *SHAPE)))
