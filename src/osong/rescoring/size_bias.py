@@ -88,7 +88,7 @@ def correct_for_size(
     Parameters
     ----------
     table
-        One row a ligand, with ``energy`` and ``n_heavy``, such as ``osong.screen`` returns; for
+        One row a ligand, with ``energy`` and ``n_heavy``, such as ``campaign.top(None)``; for
         ``residual`` all of the library, not its best part.
     method, alpha
         See `size_corrected`.
@@ -100,8 +100,8 @@ def correct_for_size(
 
     Examples
     --------
-    >>> hits = osong.screen(target, "library.smi")  # doctest: +SKIP
-    >>> correct_for_size(hits.frame, method="power").head(20)  # doctest: +SKIP
+    >>> campaign = osong.screen(target, "library.smi")  # doctest: +SKIP
+    >>> correct_for_size(campaign.top(None)).head(20)  # doctest: +SKIP
     """
     missing = [name for name in ("energy", "n_heavy") if name not in table.columns]
     if missing:

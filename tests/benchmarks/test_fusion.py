@@ -1,0 +1,144 @@
+"""Fusion of energy and networks: folds, comparisons, tables, with made-up poses."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from osong.rescoring.fusion import ENERGY_ALONE, Fusion, LabelledPoses, fit_fusion
+from osong_benchmarks.fusion import weights_text
+from osong_benchmarks.fusion_poses import DockedComplex, read_docked
+from osong_benchmarks.fusion_scores import Case, member_names, read_cases
+from osong_benchmarks.fusion_tables import Fitted, failure_lines, fusion_text
+from osong_benchmarks.fusion_validation import compare, cross_validate, folds, successes
+
+
+def _cases(n: int = 60, *, informative: bool = True) -> list[Case]:
+    """Return complexes where the networks know which pose is right, or where energy does."""
+    rng = np.random.default_rng(1)
+    cases = []
+    for k in range(n):
+        right = int(rng.integers(4))
+        is_right = np.arange(4) == right
+        score = np.where(is_right, 0.8, 0.2) if informative else np.full(4, 0.5)
+        energy = np.sort(rng.normal(-8.0, 0.5, 4))
+        source = "posebusters" if k % 2 else "adgpu42"
+        poses = LabelledPoses(energy, score, np.full(4, 6.0), is_right)
+        cases.append(Case(f"c{k}", source, f"{source}{k // 6}", poses))
+    return cases
+
+
+def test_folds_part_no_cluster_and_are_even() -> None:
+    clusters = [f"c{k // 4}" for k in range(83)]
+    fold = folds(clusters, 5, seed=3)
+    assert set(fold.tolist()) == set(range(5))
+    for cluster in set(clusters):
+        members = fold[[k for k, c in enumerate(clusters) if c == cluster]]
+        assert len(set(members.tolist())) == 1
+    assert np.bincount(fold).max() - np.bincount(fold).min() <= 4
+    assert folds(clusters, 5, seed=3).tolist() == fold.tolist()
+    assert folds(clusters, 5, seed=4).tolist() != fold.tolist()
+
+
+def test_informative_networks_are_followed() -> None:
+    cases = _cases()
+    fused = cross_validate(cases, repeats=2)
+    result = compare(cases, fused)
+    assert (result.fusion, result.cnn, result.ceiling) == (1.0, 1.0, 1.0)
+    assert result.energy == successes(cases, ENERGY_ALONE).mean()
+    assert result.only_energy == 0
+    assert result.only_fusion == round((1.0 - result.energy) * len(cases))
+    assert result.p < 0.001
+    assert 0.0 < result.low < result.fusion - result.energy < result.high
+    assert (result.n, result.n_clusters) == (60, 20)
+
+
+def test_held_out_complexes_do_not_reach_the_fit() -> None:
+    """Where right and wrong is drawn by lot, fusion is no better than lot on what it never saw."""
+    rng = np.random.default_rng(5)
+    cases = []
+    for k in range(300):
+        poses = LabelledPoses(
+            np.sort(rng.normal(-8.0, 1.0, 4)),
+            rng.uniform(0.05, 0.95, 4),
+            rng.normal(6.0, 1.0, 4),
+            np.arange(4) == rng.integers(4),
+        )
+        cases.append(Case(f"c{k}", "posebusters", f"cluster{k}", poses))
+    assert compare(cases, cross_validate(cases, repeats=2)).fusion == pytest.approx(0.25, abs=0.08)
+
+
+def test_networks_that_know_nothing_leave_energy_alone() -> None:
+    cases = []
+    for case in _cases(informative=False):
+        poses = case.poses
+        right = np.arange(4) == 0  # the lowest energy
+        cases.append(
+            Case(
+                case.name,
+                case.source,
+                case.cluster,
+                LabelledPoses(poses.energy, poses.cnn_score, poses.cnn_affinity, right),
+            )
+        )
+    result = compare(cases, cross_validate(cases, repeats=1))
+    assert (result.energy, result.fusion, result.low, result.high) == (1.0, 1.0, 0.0, 0.0)
+
+
+def test_fewer_poses_to_choose_from() -> None:
+    cases = _cases()
+    result = compare(cases, cross_validate(cases, 2, repeats=1), 2)
+    kept = np.mean([np.asarray(case.poses.is_right)[:2].any() for case in cases])
+    assert result.ceiling == result.fusion == pytest.approx(kept)
+
+
+def test_tables_have_all_rows(tmp_path: Path) -> None:
+    cases = _cases()
+    fitted = [Fitted("vina", "default", cases, fit_fusion([c.poses for c in cases]))]
+    text = fusion_text(fitted)
+    assert text.count("| vina | default |") == 5  # four tables of success, one of weights
+    assert "posebusters -> adgpu42" in text
+    assert "30 (10)" in text
+    assert "60 (20)" in text
+
+
+def test_weights_are_a_file_that_can_be_read() -> None:
+    cases = _cases()
+    fitted = [Fitted("vina", "default", cases, Fusion(1.0, 0.5, -0.25))]
+    read = tomllib.loads(weights_text(fitted, "made today"))["fusion"]
+    assert [read[0][key] for key in ("energy", "log_odds", "affinity")] == [1.0, 0.5, -0.25]
+    assert (read[0]["scoring"], read[0]["models"]) == ("vina", "default")
+    assert read[0]["complexes"] == 60
+
+
+def _stored(folder: Path, name: str, scores: dict[str, list[float]], problem: str = "") -> None:
+    here = folder / "vina_balanced" / name
+    here.mkdir(parents=True)
+    n = 0 if problem else 2
+    row = {
+        "name": name, "source": "posebusters", "cluster": name, "scoring": "vina",
+        "effort": "balanced", "n_heavy": 20, "energy": [-8.0, -7.0][:n], "rmsd": [3.0, 1.0][:n],
+        "problem": problem,
+    }  # fmt: skip
+    (here / "poses.json").write_text(json.dumps(row))
+    known = {key: {"score": values, "affinity": [6.0, 7.0]} for key, values in scores.items()}
+    (here / "cnn.json").write_text(json.dumps(known))
+
+
+def test_ensembles_are_means_of_what_is_kept(tmp_path: Path) -> None:
+    one = {member: [0.1, 0.9] for member in member_names("default")}
+    _stored(tmp_path, "whole", {**one, "dense": [0.6, 0.4]})
+    _stored(tmp_path, "half", {"dense": [0.5, 0.5]})
+    _stored(tmp_path, "failed", {}, problem="no such element")
+    (case,) = read_cases(tmp_path, "default", scoring="vina", effort="balanced")
+    assert case.name == "whole"
+    assert np.asarray(case.poses.cnn_score) == pytest.approx([0.2, 0.8])
+    assert np.asarray(case.poses.is_right).tolist() == [False, True]
+    assert len(read_cases(tmp_path, "dense", scoring="vina", effort="balanced")) == 2
+    assert case.first(1).poses.energy.tolist() == [-8.0]
+    docked: list[DockedComplex] = list(read_docked(tmp_path, "vina", "balanced"))
+    assert "failed (vina): no such element" in failure_lines(docked)
