@@ -13,6 +13,7 @@ from osong.cli import (
     finish,
     plan,
     prepare,
+    rescore,
     resume,
     screen,
     status,
@@ -51,6 +52,7 @@ app.command("submit")(submit.submit)
 app.command("cancel")(cancel.cancel)
 app.command("finish")(finish.finish)
 app.command("top")(top.top)
+app.command("rescore")(rescore.rescore)
 app.command("worker", hidden=True)(worker.worker)
 app.command("explain")(explain.explain)
 app.command("doctor")(doctor.doctor)

@@ -32,6 +32,7 @@ COMMANDS = [
     ["status"],
     ["resume"],
     ["top"],
+    ["rescore"],
     ["explain"],
     ["doctor"],
     ["bench"],
