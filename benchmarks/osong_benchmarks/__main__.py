@@ -21,7 +21,10 @@ _COMMANDS = {
     "faults": ("faults", "kills, lost nodes, full disks, poison: what becomes of campaigns"),
     "runners": ("runner_costs", "what each runner costs, and how it scales"),
     "big_campaign": ("big_campaign", "a campaign of 100,000 poses in Slurm, disturbed all along"),
+    "cnn": ("cnn", "rescoring with GNINA's networks: poses a second and core, beside peers"),
     "cuda": ("cuda_report", "machine code of the CUDA kernels, and what it predicts"),
+    "fusion": ("fusion", "poses ranked by energy, by networks and by both, cross-validated"),
+    "size_bias": ("size_bias", "enrichment with energies corrected for the ligands' sizes"),
     "tables": ("written_tables", "the tables of a run of the suite, for README.md and docs"),
 }
 

@@ -1,6 +1,6 @@
-"""gninatorch's own networks, from its one file ``models.py``: the package would import molgrid.
+"""What gninatorch's networks and GNINA 1.3's say of the grids of ``ball_grids``.
 
-Run as a program it writes what they say of the grids of ``ball_grids`` into ``peer_scores.json``:
+Run as a program it writes ``peer_scores.json``:
 
     python tests/osong/rescoring/peer_networks.py [FOLDER OF TORCHSCRIPT]
 
@@ -9,7 +9,6 @@ The folder holds weights as GNINA 1.3 ships them (``gninasrc/lib/models``); PyTo
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 import warnings
@@ -19,49 +18,12 @@ from typing import Any
 
 import torch
 
+from osong_benchmarks.cnn_peer import peer_folder, peer_network, peer_scores
+
+__all__ = ["N_POSES", "RECORDED", "peer_folder", "peer_network", "said", "torchscript"]
+
 N_POSES = 2
 RECORDED = Path(__file__).with_name("peer_scores.json")
-
-
-def peer_folder() -> Path | None:
-    """Return gninatorch's folder; None where it is not installed."""
-    spec = importlib.util.find_spec("gninatorch")
-    places = spec.submodule_search_locations if spec is not None else None
-    return Path(next(iter(places))) if places else None
-
-
-def peer_network(folder: Path, name: str) -> Any:
-    """Return gninatorch's network of a name, with the weights that it ships."""
-    spec = importlib.util.spec_from_file_location("peer_models", folder / "models.py")
-    assert spec is not None
-    assert spec.loader is not None
-    models = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(models)
-    kind, n_channels = models.Default2018Affinity, 28
-    if "2017" in name:
-        kind, n_channels = models.Default2017Affinity, 35
-    elif "dense" in name:
-        kind = models.DenseAffinity
-    network = kind((n_channels, 48, 48, 48))
-    state = torch.load(folder / "weights" / f"{name}.pt", weights_only=True)
-    network.load_state_dict({_renamed(key): value for key, value in state.items()})
-    return network.eval()
-
-
-def _renamed(key: str) -> str:
-    """Return gninatorch's name of a parameter: heads are in modules of their own."""
-    for head, prefix in (
-        ("output_fc_aff", "affinity.affinity_output"),
-        ("output_fc", "pose.pose_output"),
-        ("pose_output", "pose.pose_output"),
-        ("affinity_output", "affinity.affinity_output"),
-    ):
-        if key.startswith(f"{head}."):
-            return key.replace(head, prefix, 1)
-    if key.startswith("dense_block"):
-        block, rest = key.split(".", 1)
-        return f"features.{block}.blocks.{rest}"
-    return f"features.{key}"
 
 
 def torchscript(path: Path) -> Any:
@@ -73,9 +35,8 @@ def torchscript(path: Path) -> Any:
 
 def said(network: Any, grids: Any) -> dict[str, list[Any]]:
     """Return probability and affinity that a network of gninatorch's or GNINA's gives."""
-    with torch.inference_mode():
-        log_pose, affinity = network(torch.from_numpy(grids))
-    return {"score": log_pose.exp()[:, 1].tolist(), "affinity": affinity.tolist()}
+    score, affinity = peer_scores([network], grids)
+    return {"score": score.tolist(), "affinity": affinity.tolist()}
 
 
 def main() -> None:
@@ -87,7 +48,7 @@ def main() -> None:
     rows = {}
     for path in sorted((folder / "weights").glob("*.pt")):
         grids = ball_grids(N_POSES, 35 if "2017" in path.stem else 28)
-        rows[path.stem] = said(peer_network(folder, path.stem), grids)
+        rows[path.stem] = said(peer_network(path.stem), grids)
     for path in sorted(Path(sys.argv[1]).glob("*.pt")) if len(sys.argv) > 1 else ():
         rows[path.stem] = said(torchscript(path), ball_grids(N_POSES))
     versions = {name: metadata.version(name) for name in ("gninatorch", "torch")}

@@ -82,10 +82,8 @@ def test_arranged_for_speed(name: str, grids: Any) -> None:
 @pytest.mark.parametrize("name", ["default2017", "redock_default2018_4", "dense_2"])
 def test_live_gninatorch(name: str) -> None:
     """Beside gninatorch's own module, on grids that are recorded nowhere."""
-    folder = peer_folder()
-    assert folder is not None
     other = ball_grids(2, 35 if name == "default2017" else 28, seed=7)
-    theirs = said(peer_network(folder, name), other)
+    theirs = said(peer_network(name), other)
     network = load_network(find_weights(name)[0])
     assert max(differences(as_defined(network, other), theirs)) < TOLERANCE
 

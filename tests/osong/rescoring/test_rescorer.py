@@ -52,9 +52,7 @@ def as_bytes(scores: PoseScores) -> bytes:
 @needs_gninatorch
 def test_default_ensemble_means_what_gnina_means(grids: Any) -> None:
     """CNNscore and CNNaffinity are means of the members, CNNvariance is that of the affinities."""
-    package = peer_folder()
-    assert package is not None
-    rows = [said(peer_network(package, name), grids[:2]) for name in ENSEMBLES["default"]]
+    rows = [said(peer_network(name), grids[:2]) for name in ENSEMBLES["default"]]
     affinities = np.array([row["affinity"] for row in rows])
     scores = Rescorer(device="cpu").scores(grids[:2])
     np.testing.assert_allclose(scores.score, np.mean([r["score"] for r in rows], 0), atol=1e-5)
