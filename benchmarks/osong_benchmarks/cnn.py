@@ -141,13 +141,14 @@ def _networks(
                 models, device="cpu", dtype=dtype, weights=weights if weights.is_dir() else None
             )
         except (InputError, MissingExtraError) as error:
-            print(f"{models}: left out: {error}")
-            return []
+            print(f"{models}, {dtype}: left out: {error}")
+            continue
         said[dtype] = rescorer.scores(grids)
         rows.append(_row(f"Osong {dtype}", models, _scoring(rescorer, grids), len(grids)))
-    rows[-1] |= _changes(said["float32"], said["bfloat16"])
+    if len(said) == 2:
+        rows[-1] |= _changes(said["float32"], said["bfloat16"])
     names = ENSEMBLES.get(models, (models,))
-    if args.no_peers or models == "fast":
+    if args.no_peers or models == "fast" or not rows:
         return rows
     networks = [peer_network(name) for name in names]
     theirs = peer_scores(networks, grids)

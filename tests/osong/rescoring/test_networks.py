@@ -22,8 +22,8 @@ from osong.rescoring.networks import Default2018, Dense, Network, build_network,
 from osong.rescoring.rescorer import Rescorer
 from osong.rescoring.weights import SHIPPED, WeightsFile, find_weights
 
-TOLERANCE = 1e-5
-"""Of probabilities and pK; promised is 1e-4."""
+TOLERANCE = 3e-5
+"""Of probabilities and pK; promised is 1e-4, and 1e-5 is what one processor gives."""
 
 recorded: dict[str, dict[str, list[float]]] = json.loads(RECORDED.read_text())["networks"]
 

@@ -177,9 +177,17 @@ def test_no_room_for_a_pose(folder: Path) -> None:
 
 def test_brain_floats(folder: Path, grids: Any) -> None:
     """bfloat16 keeps eight bits: near float32, and not the same."""
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        pytest.skip("this processor has no bfloat16")
     fine, coarse = on_cpu(folder).scores(grids), on_cpu(folder, dtype="bfloat16").scores(grids)
     np.testing.assert_allclose(coarse.affinity, fine.affinity, atol=0.1)
     assert (coarse.affinity != fine.affinity).all()
+
+
+def test_processor_without_brain_floats(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    with pytest.raises(InputError, match="dtype is 'bfloat16', which cpu has not: take float32"):
+        on_cpu(folder, dtype="bfloat16")
 
 
 def test_auto_is_float32(folder: Path) -> None:
