@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import pkgutil
 import shutil
 import subprocess
@@ -160,8 +161,27 @@ def test_a_file_is_all_there_or_not_there(tmp_path: Path) -> None:
     for damaged in (whole[:-1], b"", whole[:-1] + b"?"):
         file.write_bytes(damaged)
         assert files.load("key") is None
-    KernelFiles(tmp_path, "name", "later").save("key", 1)
-    assert len(list(tmp_path.iterdir())) == 1
     gone = tmp_path / "gone"
     with pytest.raises(OSError, match="gone"):
         KernelFiles(gone, "name", "stamp").save("key", 1)
+
+
+def test_only_what_nobody_has_written_for_long_is_removed(tmp_path: Path) -> None:
+    """Two environments may have one folder."""
+    from osong_kernels.cuda.kernel_cache import KernelFiles
+
+    mine, theirs = (KernelFiles(tmp_path, "name", stamp) for stamp in ("mine", "theirs"))
+    mine.save("key", 1)
+    theirs.save("key", 2)
+    assert (mine.load("key"), theirs.load("key")) == (1, 2)
+    unfinished = tmp_path / "name.mine.00.kernel.1234"
+    unfinished.write_bytes(b"")
+    other = tmp_path / "another.mine.00.kernel"
+    other.write_bytes(b"")
+    for file in tmp_path.iterdir():
+        os.utime(file, (1e9, 1e9))
+    mine.save("new", 3)
+    assert [mine.load(key) for key in ("key", "new")] == [1, 3]
+    assert theirs.load("key") is None
+    assert not unfinished.exists()
+    assert other.exists()

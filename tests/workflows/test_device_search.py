@@ -228,6 +228,47 @@ def test_batches_that_few_wait_for_are_not_sent_ahead() -> None:
     assert script.n_ahead == 0
 
 
+@pytest.mark.parametrize("end", ["both are lost", "the run is stopped"])
+def test_what_a_lost_device_leaves_is_there_before_the_last_one_looks(
+    monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """The first one's molecules go back slowly, while the other is given up or stopped."""
+    FakeSupervisor.script = Script(lost_after={0: 0, 1: 0} if end == "both are lost" else {0: 0})
+    both = threading.Barrier(2)
+    start = FakeSupervisor.start
+
+    def start_together(self: FakeSupervisor) -> None:
+        both.wait(20)
+        if end == "the run is stopped" and self.device == 1:
+            self.stop.wait(20)
+            raise CampaignError("the run was stopped")
+        start(self)
+
+    monkeypatch.setattr(FakeSupervisor, "start", start_together)
+    cpu = Cpu()
+    found = make_search(FakeSupervisor.script, 2, cpu, lambda _: None)
+    put = found._waiting.put
+
+    def put_slowly(request: object) -> None:
+        if threading.current_thread() in found._threads:
+            found.stop() if end == "the run is stopped" else None
+            time.sleep(0.05)
+        put(request)
+
+    monkeypatch.setattr(found._waiting, "put", put_slowly)
+    try:
+        futures = submit(found, 20)
+        if end == "both are lost":
+            assert [last_answer(future) for future in futures] == [CPU] * 20
+            assert set(cpu.came.values()) == {1}
+        else:
+            for future in futures:
+                with pytest.raises(CampaignError, match="the run was stopped"):
+                    last_answer(future)
+    finally:
+        found.close()
+
+
 def test_memory_that_does_not_suffice_is_found_once() -> None:
     script = Script(room=5)
     search(script, 1000)

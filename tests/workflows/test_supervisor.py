@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import threading
 from multiprocessing import Pipe
@@ -58,7 +59,9 @@ def echo():
 def test_what_is_sent_ahead_is_ready_when_its_turn_comes(echo) -> None:
     """The process answers with what it got ready so far."""
     supervisor = echo()
-    first, second, third = (Number(i, ballast=bytes(2**20)) for i in range(3))
+    first, second, third = (
+        Number(i, ballast=bytes(2**20), waits_for=min(i + 1, 2)) for i in range(3)
+    )
     assert supervisor.dock(first, lambda: second) == (0, [0, 1])
     assert supervisor.dock(second, lambda: third) == (1, [0, 1, 2])
     assert supervisor.dock(third) == (2, [0, 1, 2])
@@ -78,6 +81,16 @@ def test_a_process_that_reads_no_more_is_ended_in_time(echo) -> None:
     assert isinstance(outcome, FailedMolecule)
     assert outcome.stage == "time"
     assert supervisor.dock(Number(5)) == (5, [5]), "with nothing of what was sent ahead before"
+
+
+def test_a_first_item_that_is_not_read_is_no_reason_to_wait_for_ever(echo) -> None:
+    supervisor = echo(molecule_timeout_s=1.0)
+    assert supervisor.dock(Number(0)) == (0, [0])
+    supervisor._process.send_signal(signal.SIGSTOP)
+    outcome = supervisor.dock(Number(1, ballast=bytes(2**22)))
+    assert isinstance(outcome, FailedMolecule)
+    assert outcome.stage == "time"
+    assert supervisor.dock(Number(5)) == (5, [5])
 
 
 def test_messages_that_nobody_reads_do_not_keep_a_wire_open() -> None:

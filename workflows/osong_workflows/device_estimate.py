@@ -24,8 +24,8 @@ FINISH_S: Final = 0.006
 """Of one core: exact energies, selection and poses as a part keeps them; docs/cuda.md."""
 SEARCHED_PER_S: Final = {
     "A100": (73.0, 290.0),
-    "GH200": (349.0, 603.0),  # before H100, whose name is part of neither
-    "H100": (349.0, 603.0),
+    "GH200": (349.0, 601.0),  # before H100, whose name is part of neither
+    "H100": (349.0, 601.0),
 }
 """PREDICTION: molecules a second that a device searches, effort `fast`, drug-like ones: everything
 waits, nothing waits. "ligands/s searched" of docs/cuda.md, which a test compares."""
@@ -105,7 +105,7 @@ def estimate_devices(
     slowness
         Time of a molecule on a core by what it is where Osong's own tables were measured.
     """
-    if not place.gpus_per_node:
+    if not place.gpus_per_node or _search_seconds(effort) <= 0.0:
         return None
     n_devices = place.nodes * place.gpus_per_node
     # A device's process keeps a core busy.

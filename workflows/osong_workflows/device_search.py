@@ -237,6 +237,10 @@ class DeviceSearch:
                     f"backend cuda: {text}; run osong doctor, or dock on CPUs with backend auto"
                 )
             error = self._error
+            if error is None and not is_last:
+                # Before anybody else is the last one, who looks for molecules once.
+                for request in worker.release():
+                    self._waiting.put(request)
         if error is not None:
             raise error
         if is_last:
@@ -244,9 +248,6 @@ class DeviceSearch:
                 worker.hold(self._take(MAX_BATCH))
             for request in worker.pending:
                 self._end(request, ForCpu(""))
-        else:
-            for request in worker.release():
-                self._waiting.put(request)
         self._say(f"{text}; {'the CPU takes over' if is_last else 'the others go on'}")
 
     def _end_all(self, error: OsongError | OSError, pending: Sequence[Request]) -> None:

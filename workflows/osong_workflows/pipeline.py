@@ -8,11 +8,12 @@ in order. So many are on their way that no device runs dry, and no more, so that
 from __future__ import annotations
 
 import math
+import threading
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
-from osong.errors import LigandError
+from osong.errors import CampaignError, LigandError
 from osong_workflows.child import Job
 from osong_workflows.device_docking import DEVICE_DOCKERS, DeviceSettings, Unfinished
 from osong_workflows.device_search import DeviceSearch
@@ -87,6 +88,9 @@ class DevicePipeline:
             Job(job.target, on_host, work="preparing", go_on=job.go_on), publisher, memory_limit
         )
         self._cpu = cpu
+        self._go_on = job.go_on
+        self._lock = threading.Lock()
+        self._n_unfinished = 0
         self._pool = ThreadPoolExecutor(n_threads, "osong-pipeline")
         self._ahead = max(_FEWEST_AHEAD, math.ceil(_AHEAD * len(devices) / n_threads))
         limit_s = max(_BATCH_S, settings.molecule_timeout_s)
@@ -97,7 +101,7 @@ class DevicePipeline:
         self._devices = DeviceSearch(
             [(device, Job(job.target, told, "device", job.go_on)) for device, told in searching],
             publisher,
-            finish=lambda *found: self._pool.submit(self._finish, *found),
+            finish=self._begin_to_finish,
             on_cpu=lambda record: self._pool.submit(self._dock_on_cpu, record),
             say=say,
             is_required=is_required,
@@ -117,9 +121,9 @@ class DevicePipeline:
             for record in records:
                 waiting.append((record, self._begin(record, prepared)))
                 if len(waiting) >= self._ahead:
-                    yield _next(waiting)
+                    yield self._next(waiting)
             while waiting:
-                yield _next(waiting)
+                yield self._next(waiting)
         finally:
             for _, future in waiting:
                 future.cancel()
@@ -164,29 +168,42 @@ class DevicePipeline:
             raise AssertionError("a record is prepared, not docked")
         return self._devices.submit(record, variants) or self._dock_on_cpu(record)
 
-    def _finish(
+    def _begin_to_finish(
         self,
         record: Record,
         variants: tuple[PreparedLigand, ...],
         minima: tuple[RefinedMinima, ...],
-    ) -> Outcome:
+    ) -> Future[Outcome]:
+        """Have poses made of what a device has found."""
+        with self._lock:
+            self._n_unfinished += 1
+        unfinished = Unfinished(record.index, record.name, variants, minima)
+        return self._pool.submit(self._finish, unfinished)
+
+    def _finish(self, unfinished: Unfinished) -> Outcome:
         """Make poses of what a device has found, in this thread's process."""
-        docked = self._host.dock(Unfinished(record.index, record.name, variants, minima))
+        try:
+            docked = self._host.dock(unfinished)
+        finally:
+            with self._lock:
+                self._n_unfinished -= 1
         if isinstance(docked, tuple):
             raise AssertionError("what was searched is docked, not prepared")
         return docked
 
     def _dock_on_cpu(self, record: Record) -> Outcome:
         """Prepare and dock a record in this thread's docking process."""
-        if self._devices.is_gone:
+        if self._devices.is_gone and not self._n_unfinished:
             self._host.rest()
         return self._cpu.dock(record)
 
-
-def _next(waiting: deque[tuple[Record, Future[Any]]]) -> tuple[Record, Outcome]:
-    """Return what became of the first of the records that are on their way."""
-    record, future = waiting.popleft()
-    answer: Answer = future.result()
-    while isinstance(answer, Future):
-        answer = answer.result()
-    return record, answer
+    def _next(self, waiting: deque[tuple[Record, Future[Any]]]) -> tuple[Record, Outcome]:
+        """Return what became of the first of the records that are on their way."""
+        record, future = waiting.popleft()
+        try:
+            answer: Answer = future.result()
+            while isinstance(answer, Future):
+                answer = answer.result()
+        except CancelledError as error:
+            raise CampaignError(f"the run was stopped; {self._go_on}") from error
+        return record, answer

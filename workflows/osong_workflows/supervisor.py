@@ -180,13 +180,13 @@ class Supervisor(Generic[Done]):
 
     def close(self) -> None:
         """End the docking process, however busy it is."""
-        if self._wire is not None:
-            self._wire.close()
         if self._process is not None:
             self._process.kill()
             # One that is stuck in a driver does not die, and nothing here can help that.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(_DEATH_S)
+        if self._wire is not None:
+            self._wire.close()
         if self._messages is not None:
             self._messages.close()
         self._process = self._wire = self._messages = self._watched = self._sent_ahead = None
@@ -207,11 +207,10 @@ class Supervisor(Generic[Done]):
             # Only what the record at hand says is kept; a library's worth of warnings is not.
             self._messages.truncate(0)
         is_there, self._sent_ahead = self._sent_ahead, None
+        if self._wire is None:
+            raise AssertionError("start comes first")
         if is_there is None:
-            try:
-                self._send(record)
-            except OSError as error:
-                raise self._post_mortem() from error
+            self._wire.send_later(record)
         elif is_there is not record:
             raise AssertionError("what was sent ahead comes next")
         answer = self._wait(self._job.limit_s, self._memory_limit, ahead)
@@ -243,7 +242,7 @@ class Supervisor(Generic[Done]):
             self._messages, self._process = spawn(theirs.fileno())
         self._watched = psutil.Process(self._process.pid)
         try:
-            self._send(self._job)
+            self._wire.send(self._job)
             # Compiling takes more memory than docking, and no molecule is to blame for it.
             answer = self._wait(START_LIMIT_S, memory_limit=0)
         except (OSError, _Died) as error:
@@ -254,11 +253,6 @@ class Supervisor(Generic[Done]):
             self.close()
             raise answer
         self._publisher(WorkerReady(self._process.pid))
-
-    def _send(self, message: object) -> None:
-        if self._wire is None:
-            raise AssertionError("_start comes first")
-        self._wire.send(message)
 
     def _wait(
         self, limit_s: float, memory_limit: int, ahead: Callable[[], Item | None] | None = None

@@ -7,12 +7,17 @@ import os
 import pickle
 import socket
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 __all__ = ["Wire"]
+
+_FITS: Final = 2**15
+"""Bytes that the kernel takes of two messages at once, whoever reads them: it has room for some
+200,000."""
+_WAKING_S: Final = 10.0
 
 
 class Wire:
@@ -44,6 +49,9 @@ class Wire:
         That it is gone is noticed by whoever waits for its answer.
         """
         text = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+        if len(text) <= _FITS and (self._sender is None or not self._sender.is_alive()):
+            self._send(text, None)
+            return
         self._sender = threading.Thread(
             target=self._send, args=(text, self._sender), name="osong-send-later", daemon=True
         )
@@ -66,11 +74,14 @@ class Wire:
     def close(self) -> None:
         """Hang up, whether or not somebody reads what was sent."""
         if self._sender is not None:
-            # It may wait for a process that reads no more: shutting the connection wakes it. And
-            # nobody may write to the number of a file that is another's by then.
-            with socket.socket(fileno=os.dup(self._end.fileno())) as end, _if_still_there():
+            # It may wait for a process that reads no more and does not die: shutting the connection
+            # wakes it. And nobody may write to the number of a file that is another's by then.
+            with (
+                _if_still_there(),
+                socket.socket(fileno=os.dup(self._end.fileno())) as end,
+            ):
                 end.shutdown(socket.SHUT_RDWR)
-            self._sender.join()
+            self._sender.join(_WAKING_S)
             self._sender = None
         self._end.close()
 

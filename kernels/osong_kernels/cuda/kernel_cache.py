@@ -12,7 +12,9 @@ not, since they would let a kernel run that is not the one asked for:
 
 from __future__ import annotations
 
+import contextlib
 import pickle
+import time
 from functools import cache
 from hashlib import blake2b
 from importlib import metadata
@@ -40,6 +42,7 @@ _COMPILERS: Final = (
     "nvidia-nvjitlink-cu12", "nvidia-cuda-nvrtc-cu12",
 )  # fmt: skip
 _DIGEST_BYTES: Final = 16
+_KEPT_S: Final = 30 * 86400.0
 
 
 def keep_on_disk(compiled: Any) -> Any:
@@ -128,9 +131,19 @@ class KernelFiles:
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
-        for old in self._folder.glob(f"{self._name}.*.kernel"):
-            if not old.name.startswith(f"{self._name}.{self._stamp}."):
-                old.unlink(missing_ok=True)
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove what nobody has written for long, and what was never finished.
+
+        Not all of another stamp: it may be that of another environment with the same folder.
+        """
+        newest = time.time() - _KEPT_S
+        for old in self._folder.glob(f"{self._name}.*.kernel*"):
+            with contextlib.suppress(OSError):
+                is_mine = old.name.startswith(f"{self._name}.{self._stamp}.")
+                if old.stat().st_mtime < newest and not (is_mine and old.suffix == ".kernel"):
+                    old.unlink()
 
     def flush(self) -> None:
         """Remove all files."""

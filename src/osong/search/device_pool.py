@@ -25,8 +25,8 @@ class DevicePool(Generic[_Batch, _Answers]):
     """Searches batches with several devices, a thread for each.
 
     A device begins when there is a batch for it: one molecule needs one device. A device that fails
-    is given up, and its batch goes to another one. Everything but the search itself is done in the
-    thread that calls.
+    is given up, and its batch goes to another one. Devices are threads of one process, so what a
+    session does in Python takes turns; campaigns have a process for each.
 
     Parameters
     ----------

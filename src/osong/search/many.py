@@ -20,6 +20,8 @@ from osong.search.session import DockingSession
 __all__ = ["BatchSession", "Found", "Molecule", "dock_many"]
 
 _BATCH: Final = 256
+_NAMED: Final = 3
+"""So many molecules that the CPU docks instead are named; of a large library it may be many."""
 _FEWEST: Final = 64
 """Molecules of a batch where several devices share them: enough to keep any device busy."""
 
@@ -136,11 +138,15 @@ def _settle(
 def _tell_misfit(
     molecule: Molecule, misfit: Misfit, named: set[str], tell: Callable[[str], None]
 ) -> None:
-    """Say once for each name why the CPU docks a molecule."""
+    """Say once for each name why the CPU docks a molecule, unless enough were named."""
     name = "" if isinstance(molecule, LigandError) else molecule[0].name
-    if name not in named:
-        named.add(name)
+    if name in named or len(named) > _NAMED:
+        return
+    named.add(name)
+    if len(named) <= _NAMED:
         tell(f"{name}: the CPU docks it: {misfit.reason}")
+    else:
+        tell("the CPU docks more molecules that devices cannot take, unnamed")
 
 
 def _dock(session: DockingSession, molecule: Molecule) -> Found:
