@@ -51,8 +51,12 @@ class Campaign(Protocol):
         """Join the files of parts that are finished; nothing is docked. Return the status then."""
         ...
 
-    def top(self, n: int | None = 20) -> pd.DataFrame:
+    def top(self, n: int | None = 20, *, rank_by: Any = "energy") -> pd.DataFrame:
         """Return the best molecules, one row each, best first; None: all that docked."""
+        ...
+
+    def rescore(self, n: int = 1000, **networks: Any) -> Any:
+        """Rescore the poses of the best molecules with GNINA's networks; return what was done."""
         ...
 
     def hits(self, n: int = 20) -> Any:
@@ -68,20 +72,31 @@ class Campaign(Protocol):
         ...
 
     def to_sdf(
-        self, path: str | os.PathLike[str], n: int | None = None, *, n_poses: int = 1
+        self,
+        path: str | os.PathLike[str],
+        n: int | None = None,
+        *,
+        n_poses: int = 1,
+        rank_by: Any = "energy",
     ) -> int:
         """Write the best molecules' poses, best molecule first; return how many molecules."""
         ...
 
-    def to_csv(self, path: str | os.PathLike[str], n: int | None = None) -> int:
+    def to_csv(
+        self, path: str | os.PathLike[str], n: int | None = None, *, rank_by: Any = "energy"
+    ) -> int:
         """Write the table of hits as CSV; return its rows."""
         ...
 
-    def to_parquet(self, path: str | os.PathLike[str], n: int | None = None) -> int:
+    def to_parquet(
+        self, path: str | os.PathLike[str], n: int | None = None, *, rank_by: Any = "energy"
+    ) -> int:
         """Write the table of hits as Parquet; return its rows."""
         ...
 
-    def to_smiles(self, path: str | os.PathLike[str], n: int | None = None) -> int:
+    def to_smiles(
+        self, path: str | os.PathLike[str], n: int | None = None, *, rank_by: Any = "energy"
+    ) -> int:
         """Write SMILES and names, best first; return how many."""
         ...
 

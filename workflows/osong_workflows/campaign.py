@@ -26,6 +26,8 @@ from osong_workflows.pilot import PilotOptions
 from osong_workflows.pilots import PilotWatch, new_pilot
 from osong_workflows.plan import Plan, read_plan
 from osong_workflows.progress import BackendPrinter, ProgressBar, wants_progress
+from osong_workflows.rescored_file import RANKS, best_rescored
+from osong_workflows.rescoring import rescore_best, rescored_poses
 from osong_workflows.runners.base import RunnerName, check_runner
 from osong_workflows.runners.make import LaunchOptions, RunnerMaker
 from osong_workflows.settings import CampaignSettings, read_settings
@@ -35,7 +37,7 @@ from osong_workflows.tasks import WorkOrder
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import pandas as pd
     import pyarrow as pa
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from osong.backend import BackendName
     from osong.hit_table import HitTable
     from osong_workflows.events import Subscriber
+    from osong_workflows.rescored_file import RankBy, RescoredMolecules
 
 __all__ = ["Campaign"]
 
@@ -219,14 +222,28 @@ class Campaign:
                 f"with Campaign(folder, docker='{self._settings.docker}')"
             )
 
-    def top(self, n: int | None = 20) -> pd.DataFrame:
+    def top(self, n: int | None = 20, *, rank_by: RankBy = "energy") -> pd.DataFrame:
         """Return the best molecules, one row each, best first; None: all that docked.
 
         Columns: rank, name, energy (kcal/mol), ligand_efficiency (kcal/mol per heavy atom),
         n_heavy, smiles (of the state that docked best), n_variants, index (position in the
         library), source.
+
+        With ``rank_by`` "cnn_score", "cnn_affinity" or "cnn_vs" (see :meth:`rescore`) only
+        molecules that are rescored, with cnn_score, cnn_affinity, cnn_vs, cnn_variance, cnn_pose.
         """
-        return hit_frame(self._best(n))
+        return hit_frame(self._best(n, rank_by))
+
+    def rescore(
+        self, n: int = 1000, *, step: Callable[[int], None] = lambda _: None, **networks: Any
+    ) -> RescoredMolecules:
+        """Rescore the poses of the best molecules with GNINA's networks: ``rescored.parquet``.
+
+        Molecules that were rescored with the same networks before are kept.
+
+        ``n`` and ``networks`` as for ``osong_workflows.rescoring.rescore_best``.
+        """
+        return rescore_best(self._folder, self.plan.key, self._results(), n, step, **networks)
 
     def hits(self, n: int = 20) -> HitTable:
         """Return the best molecules as a table that shows structures in Jupyter."""
@@ -269,7 +286,12 @@ class Campaign:
         return row_molecules(row)
 
     def to_sdf(
-        self, path: str | os.PathLike[str], n: int | None = None, *, n_poses: int = 1
+        self,
+        path: str | os.PathLike[str],
+        n: int | None = None,
+        *,
+        n_poses: int = 1,
+        rank_by: RankBy = "energy",
     ) -> int:
         """Write the best molecules' poses as SDF, best molecule first; return how many molecules.
 
@@ -280,22 +302,33 @@ class Campaign:
         n
             How many molecules; None: all that docked.
         n_poses
-            How many poses of each.
+            How many poses of each, lowest energy first; highest CNNscore first, with what
+            networks say as data items, where they rank.
+        rank_by
+            As for :meth:`top`.
         """
-        best = self._best(n)["index"].to_numpy()
-        return write_sdf(path, best, self._results().locate, n_poses)
+        best = self._best(n, rank_by)
+        make = None if rank_by == "energy" else rescored_poses(best, n_poses)
+        locate = self._results().locate
+        return write_sdf(path, best["index"].to_numpy(), locate, n_poses, make)
 
-    def to_csv(self, path: str | os.PathLike[str], n: int | None = None) -> int:
-        """Write the hit table as CSV; return its rows. ``n`` as for :meth:`to_sdf`."""
-        return write_hits(path, self._best(n), "csv")
+    def to_csv(
+        self, path: str | os.PathLike[str], n: int | None = None, *, rank_by: RankBy = "energy"
+    ) -> int:
+        """Write the hit table as CSV; return its rows. Others as for :meth:`to_sdf`."""
+        return write_hits(path, self._best(n, rank_by), "csv")
 
-    def to_parquet(self, path: str | os.PathLike[str], n: int | None = None) -> int:
-        """Write the hit table as Parquet; return its rows. ``n`` as for :meth:`to_sdf`."""
-        return write_hits(path, self._best(n), "parquet")
+    def to_parquet(
+        self, path: str | os.PathLike[str], n: int | None = None, *, rank_by: RankBy = "energy"
+    ) -> int:
+        """Write the hit table as Parquet; return its rows. Others as for :meth:`to_sdf`."""
+        return write_hits(path, self._best(n, rank_by), "parquet")
 
-    def to_smiles(self, path: str | os.PathLike[str], n: int | None = None) -> int:
-        """Write SMILES and names, best first; return how many. ``n`` as for :meth:`to_sdf`."""
-        return write_hits(path, self._best(n), "smiles")
+    def to_smiles(
+        self, path: str | os.PathLike[str], n: int | None = None, *, rank_by: RankBy = "energy"
+    ) -> int:
+        """Write SMILES and names, best first; return how many. Others as for :meth:`to_sdf`."""
+        return write_hits(path, self._best(n, rank_by), "smiles")
 
     def to_polars(self) -> Any:
         """Return the ledger as a polars DataFrame."""
@@ -328,10 +361,14 @@ class Campaign:
 
         return f"<p>{escape(str(self.status()))}</p>" + self.hits(10)._repr_html_()
 
-    def _best(self, n: int | None) -> pa.Table:
+    def _best(self, n: int | None, rank_by: RankBy = "energy") -> pa.Table:
         """Return the best molecules as an Arrow table."""
         if n is not None and n < 1:
             raise InputError(f"n must be at least 1, got {n}")
+        if rank_by not in RANKS:
+            raise InputError(f"rank_by is {rank_by!r}; it may be {', '.join(RANKS)}")
+        if rank_by != "energy":
+            return best_rescored(self._folder, self.plan.key, n, rank_by)
         return best_molecules(self._results().paths, n)
 
     def _results(self) -> Results:

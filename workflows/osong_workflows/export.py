@@ -34,6 +34,8 @@ _SLICE: Final = 50_000
 """Rows of a hit table that are turned into pandas' objects at a time: some 30 MB."""
 _IN_MEMORY: Final = 64 * 2**20
 """Bytes of poses gathered in memory before they go to a temporary file."""
+_CNN_COLUMNS: Final = ("cnn_score", "cnn_affinity", "cnn_vs", "cnn_variance", "cnn_pose")
+"""Columns of hits that were ranked by what networks say."""
 
 
 def hit_frame(best: pa.Table, first_rank: int = 1) -> pd.DataFrame:
@@ -42,15 +44,16 @@ def hit_frame(best: pa.Table, first_rank: int = 1) -> pd.DataFrame:
     Parameters
     ----------
     best
-        What ``osong_workflows.merge.best_molecules`` gave, or a slice of it.
+        What ``osong_workflows.merge.best_molecules`` or ``best_rescored`` gave, or a slice of it.
     first_rank
         Rank of the first row.
     """
     frame = best.to_pandas()
     frame.insert(0, "rank", np.arange(first_rank, first_rank + len(frame)))
     frame.insert(3, "ligand_efficiency", frame["energy"] / frame["n_heavy"])
-    columns = ["rank", "name", "energy", "ligand_efficiency", "n_heavy", "smiles"]
-    return frame[[*columns, "n_variants", "index", "source"]]
+    columns = ["rank", "name", "energy", "ligand_efficiency"]
+    of_networks = [name for name in _CNN_COLUMNS if name in frame]
+    return frame[[*columns, *of_networks, "n_heavy", "smiles", "n_variants", "index", "source"]]
 
 
 def row_molecules(row: Mapping[str, Any], n_poses: int | None = None) -> list[Any]:
@@ -87,6 +90,7 @@ def write_sdf(
     indices: Sequence[int],
     locate: Callable[[int], Path | None],
     n_poses: int,
+    make: Callable[[Mapping[str, Any]], list[Any]] | None = None,
 ) -> int:
     """Write poses of molecules in the order given; return how many molecules.
 
@@ -98,6 +102,8 @@ def write_sdf(
         Returns the part that holds a molecule, or None.
     n_poses
         Poses of each molecule.
+    make
+        Makes the poses of a whole row; by default they are the first ``n_poses`` of it.
 
     Notes
     -----
@@ -107,7 +113,7 @@ def write_sdf(
     """
     wanted = np.asarray(indices, dtype=np.int64)
     with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(Path(path).parent)) as spill:
-        write_sdf_records(_texts_in_order(spill, wanted, locate, n_poses), Path(path))
+        write_sdf_records(_texts_in_order(spill, wanted, locate, n_poses, make), Path(path))
     return len(wanted)
 
 
@@ -159,6 +165,7 @@ def _texts_in_order(
     indices: npt.NDArray[np.int64],
     locate: Callable[[int], Path | None],
     n_poses: int,
+    make: Callable[[Mapping[str, Any]], list[Any]] | None,
 ) -> Iterator[str]:
     """Write every molecule's poses to a file in the library's order; yield them in that of ranks.
 
@@ -169,8 +176,10 @@ def _texts_in_order(
     """
     order = np.argsort(indices)
     begin, n_bytes = np.zeros((2, len(indices)), dtype=np.int64)
-    for rank, row in zip(order, _rows(indices[order], locate, n_poses), strict=True):
-        text = "".join(map(sdf_text, row_molecules(row, n_poses))).encode()
+    rows = _rows(indices[order], locate, n_poses if make is None else None)
+    for rank, row in zip(order, rows, strict=True):
+        poses = row_molecules(row) if make is None else make(row)
+        text = "".join(map(sdf_text, poses)).encode()
         begin[rank], n_bytes[rank] = spill.tell(), len(text)
         spill.write(text)
     for position, length in zip(begin, n_bytes, strict=True):
@@ -179,7 +188,7 @@ def _texts_in_order(
 
 
 def _rows(
-    indices: npt.NDArray[np.int64], locate: Callable[[int], Path | None], n_poses: int
+    indices: npt.NDArray[np.int64], locate: Callable[[int], Path | None], n_poses: int | None
 ) -> Iterator[dict[str, Any]]:
     """Yield rows of ascending indices, reading each part once."""
     for part, group in itertools.groupby(map(int, indices), key=locate):

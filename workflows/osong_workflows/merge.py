@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 __all__ = [
+    "RANKED_COLUMNS",
     "LedgerCounts",
     "best_molecules",
     "check_ledger",
@@ -29,7 +30,8 @@ __all__ = [
     "pose_rows",
 ]
 
-_RANKED_COLUMNS: Final = ("index", "name", "energy", "smiles", "n_heavy", "n_variants", "source")
+RANKED_COLUMNS: Final = ("index", "name", "energy", "smiles", "n_heavy", "n_variants", "source")
+"""Columns of a part that hits have."""
 _ORDER: Final = [("energy", "ascending"), ("name", "ascending"), ("index", "ascending")]
 """Ties in energy go by name, so that the order of the library does not decide."""
 _SPARE_ROWS: Final = 20_000
@@ -109,7 +111,7 @@ class _Best:
     def __init__(self, n: int | None) -> None:
         self._n = n
         self._most = np.inf if n is None else n + max(_SPARE_ROWS, n // 4)
-        self._schema = pa.schema([PART_SCHEMA.field(name) for name in _RANKED_COLUMNS])
+        self._schema = pa.schema([PART_SCHEMA.field(name) for name in RANKED_COLUMNS])
         self._kept = self._schema.empty_table()
         self._loose: list[pa.Table] = []
         self._n_loose = 0
@@ -142,9 +144,9 @@ class _Best:
         assert self._n is not None  # else there is no limit to exceed
         is_best, self.cut = _select(self._kept, self._n)
         mask = pa.array(is_best)
-        columns = dict(zip(_RANKED_COLUMNS, self._kept.columns, strict=True))
+        columns = dict(zip(RANKED_COLUMNS, self._kept.columns, strict=True))
         self._kept = self._schema.empty_table()
-        for name in _RANKED_COLUMNS:
+        for name in RANKED_COLUMNS:
             # One column after the other, so that no second copy of everything is in memory.
             column = pa.table({name: columns.pop(name)})
             columns[name] = column.filter(mask).combine_chunks()[name]
@@ -160,7 +162,7 @@ def _gather(file: pq.ParquetFile, groups: Sequence[int], best: _Best) -> None:
     per_group = np.split(is_low, np.cumsum(n_rows)[:-1])
     hit = [i for i, mask in enumerate(per_group) if mask.any()]
     if hit:
-        rows = read_groups(file, [groups[i] for i in hit], _RANKED_COLUMNS)
+        rows = read_groups(file, [groups[i] for i in hit], RANKED_COLUMNS)
         mask = np.concatenate([per_group[i] for i in hit])
         best.add(rows.filter(pa.array(mask)))
 

@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 _MANY_MOLECULES = 100_000
+_CNN_HEADINGS = {"cnn_score": ">CNNscore", "cnn_affinity": ">CNNaffinity", "cnn_vs": ">CNN_VS"}
 
 CampaignArgument = Annotated[
     Path,
@@ -116,17 +117,20 @@ def _refuse_nothing(campaign: "Campaign") -> None:
 
 def hit_table(hits: "pd.DataFrame") -> "Table":
     """Return the hits as a table: what ranks them always, their SMILES where there is room."""
+    of_networks = [name for name in _CNN_HEADINGS if name in hits]
     rows = [
         (
             str(hit["rank"]),
             str(hit["name"]),
             number(hit["energy"]),
             number(hit["ligand_efficiency"]),
+            *(number(hit[name]) for name in of_networks),
             str(hit["smiles"]),
         )
         for hit in hits.to_dict("records")
     ]
-    return make_table((">rank", "name", ">kcal/mol", ">per atom", "~SMILES"), rows)
+    headings = [_CNN_HEADINGS[name] for name in of_networks]
+    return make_table((">rank", "name", ">kcal/mol", ">per atom", *headings, "~SMILES"), rows)
 
 
 def _print_examples(campaign: "Campaign") -> None:

@@ -1,4 +1,4 @@
-"""`osong rescore`: GNINA's networks on the poses of a file."""
+"""`osong rescore`: GNINA's networks on poses, of a file or of a campaign's best molecules."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from osong.cli.expand import expand_options
+from osong.cli.failures import Stopped
 from osong.cli.options import LibraryChoice, TargetChoice
 from osong.cli.terminal import console, error_console, make_table, number, one_line, plural
 from osong.errors import InputError
@@ -63,6 +64,14 @@ class NetworkChoice:
             rich_help_panel=_NETWORKS,
         ),
     ] = "auto"
+    dtype: Annotated[
+        str,
+        typer.Option(
+            metavar="float32|bfloat16",
+            help="bfloat16: nearly twice as fast where the hardware has it, ranks may change.",
+            rich_help_panel=_NETWORKS,
+        ),
+    ] = "float32"
     threads: Annotated[
         int | None,
         typer.Option(
@@ -83,6 +92,7 @@ class NetworkChoice:
             models[0] if len(models) == 1 else models,
             self.rotations,
             self.device,
+            self.dtype,
             threads=self.threads or usable_cores(),
             weights=self.weights,
         )
@@ -92,20 +102,24 @@ class NetworkChoice:
 def rescore(
     poses: Annotated[
         Path,
-        typer.Argument(metavar="POSES", help="A file of poses: SDF, MOL2 or PDBQT."),
+        typer.Argument(metavar="POSES|CAMPAIGN", help="A file of poses, or a campaign folder."),
     ],
     out: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--out",
             "-o",
             metavar="FILE",
-            help=".sdf, .sdf.gz, .csv or .parquet; rescored.sdf by default.",
+            help=".sdf, .sdf.gz, .csv or .parquet; rescored.sdf by default. A campaign has its "
+            "own: rescored.parquet.",
         ),
-    ] = Path("rescored.sdf"),
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the output file where there is one.")
     ] = False,
+    top: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Of a campaign: molecules, best energy first.")
+    ] = 1000,
     *,
     networks: NetworkChoice,
     target: TargetChoice,
@@ -116,8 +130,18 @@ def rescore(
     `osong rescore poses.sdf --receptor receptor.pdb --out rescored.sdf`
 
     `osong rescore poses.sdf --target EGFR --out rescored.csv --models fast --weights gnina_1.3`
+
+    `osong rescore run1 --top 1000`, then `osong top run1 --rank-by cnn_vs`
     """
-    _rescore_file(poses, out, overwrite, networks, target, reading)
+    if poses.is_dir() and (poses / "campaign.toml").exists():
+        if out is not None or overwrite:
+            raise InputError(
+                f"{poses}: a campaign is rescored in its own folder, without --out; write hits "
+                f"with: osong top {poses} --rank-by cnn_vs -o hits.sdf"
+            )
+        _rescore_campaign(poses, top, networks, target)
+        return
+    _rescore_file(poses, out or Path("rescored.sdf"), overwrite, networks, target, reading)
 
 
 def _rescore_file(
@@ -128,7 +152,7 @@ def _rescore_file(
     choice: TargetChoice,
     reading: LibraryChoice,
 ) -> None:
-    from osong.library import read_records
+    from osong.library import count_records, read_records
     from osong.rescoring.files import check_output, write_rescored
     from osong.rescoring.stream import PoseRescorer, rescore_records
 
@@ -152,7 +176,7 @@ def _rescore_file(
             "n_failed": seen.n_failed,
         }
 
-    with _bar(poses, reading) as step:
+    with _bar(lambda: count_records(poses, **reading.reading())) as step:
         rows = seen.counted(rescore_records(records, scorer), step)
         written = write_rescored(rows, out, describe)
     seen.print(written, scorer.notes)
@@ -160,6 +184,38 @@ def _rescore_file(
         raise seen.damage
     if seen.n_failed:
         raise typer.Exit(1)
+
+
+def _rescore_campaign(
+    folder: Path, top: int, networks: NetworkChoice, choice: TargetChoice
+) -> None:
+    from osong.campaigns import open_campaign
+
+    if choice != TargetChoice():
+        raise InputError(
+            f"{folder}: a campaign has its own target; leave out --receptor, --target and the like"
+        )
+    campaign = open_campaign(folder)
+    rescorer = networks.load()
+    try:
+        with _bar(lambda: min(top, campaign.status().n_ok)) as step:
+            done = campaign.rescore(top, rescorer=rescorer, step=step)
+    except KeyboardInterrupt:
+        raise Stopped("what was written is kept; the same command goes on from there") from None
+    out = console()
+    for note in done.notes:
+        out.print(f"note: {note}", soft_wrap=True)
+    for name, reason in done.failures:
+        typer.echo(f"osong: not rescored: {name}: {reason}", err=True)
+    if done.n_replaced:
+        out.print(f"{plural(done.n_replaced, 'row')} of other networks were replaced")
+    kept = f" ({done.n_kept:,} were there already)" if done.n_kept else ""
+    out.print(
+        f"{plural(done.n_in, 'molecule')} in = {done.n_ok:,} ok + {done.n_failed:,} failed{kept}: "
+        f"{done.path}",
+        soft_wrap=True,
+    )
+    out.print(f"hits: osong top {folder} --rank-by cnn_vs", soft_wrap=True)
 
 
 @dataclass
@@ -186,7 +242,7 @@ class _Seen:
             self.damage = error
 
     def counted(
-        self, rows: "Iterable[RescoredRecord]", step: Callable[[], None]
+        self, rows: "Iterable[RescoredRecord]", step: Callable[[int], None]
     ) -> "Iterator[RescoredRecord]":
         """Yield rows, and keep what is told about them at the end."""
         for row in rows:
@@ -200,7 +256,7 @@ class _Seen:
                 if len(self.shown) < _SHOWN:
                     self.shown.append(row)
             yield row
-            step()
+            step(1)
 
     def print(self, written: list[Path], notes: tuple[str, ...]) -> None:
         """Print the first scores, failures, counts and files."""
@@ -291,8 +347,14 @@ def _first_pose(poses: Path, reading: LibraryChoice) -> Any:
 
 
 @contextmanager
-def _bar(poses: Path, reading: LibraryChoice) -> Iterator[Callable[[], None]]:
-    """Give what moves a progress bar, which is only there on a terminal."""
+def _bar(count: Callable[[], int]) -> Iterator[Callable[[int], None]]:
+    """Give what moves a progress bar, which is only there on a terminal.
+
+    Parameters
+    ----------
+    count
+        Returns how many steps there are; called where there is a bar.
+    """
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -301,11 +363,9 @@ def _bar(poses: Path, reading: LibraryChoice) -> Iterator[Callable[[], None]]:
         TimeRemainingColumn,
     )
 
-    from osong.library import count_records
-
     screen = error_console()
     if not screen.is_terminal:
-        yield lambda: None
+        yield lambda _: None
         return
     columns = (
         TextColumn("rescoring"),
@@ -314,5 +374,5 @@ def _bar(poses: Path, reading: LibraryChoice) -> Iterator[Callable[[], None]]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=screen, transient=True) as bar:
-        task = bar.add_task("rescoring", total=count_records(poses, **reading.reading()))
-        yield lambda: bar.advance(task)
+        task = bar.add_task("rescoring", total=count())
+        yield lambda n: bar.advance(task, n)

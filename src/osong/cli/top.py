@@ -1,7 +1,7 @@
 """`osong top`: the best molecules of a campaign, on the screen or as a file."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -10,6 +10,8 @@ from osong.cli.terminal import console, plural
 from osong.errors import InputError
 
 __all__ = ["top"]
+
+RankBy = Literal["energy", "cnn_score", "cnn_affinity", "cnn_vs"]
 
 
 def top(
@@ -22,12 +24,20 @@ def top(
             "--output", "-o", metavar="FILE", help="Write a .csv, .sdf, .parquet or .smi file."
         ),
     ] = None,
+    rank_by: Annotated[
+        RankBy,
+        typer.Option(
+            help="energy, or what networks say of the molecules that `osong rescore` has seen."
+        ),
+    ] = "energy",
 ) -> None:
     """Show or write the best molecules of a campaign, finished or still running.
 
     `osong top run1 -n 50`
 
     `osong top run1 -n 1000 -o hits.sdf`
+
+    `osong top run1 --rank-by cnn_vs`
     """
     from osong.campaigns import open_campaign
 
@@ -35,18 +45,18 @@ def top(
     campaign = open_campaign(folder)
     out = console()
     if output is None:
-        hits = campaign.top(n)
+        hits = campaign.top(n, rank_by=rank_by)
         out.print(hit_table(hits) if len(hits) else f"{folder}: no molecule has docked yet")
         return
     match output.name.lower().removesuffix(".gz").rpartition(".")[2]:
         case "csv":
-            count = campaign.to_csv(output, n)
+            count = campaign.to_csv(output, n, rank_by=rank_by)
         case "parquet":
-            count = campaign.to_parquet(output, n)
+            count = campaign.to_parquet(output, n, rank_by=rank_by)
         case "smi" | "smiles":
-            count = campaign.to_smiles(output, n)
+            count = campaign.to_smiles(output, n, rank_by=rank_by)
         case "sdf":
-            count = campaign.to_sdf(output, n, n_poses=poses)
+            count = campaign.to_sdf(output, n, n_poses=poses, rank_by=rank_by)
         case _:
             raise InputError(f"{output}: hits are written as .csv, .sdf, .parquet or .smi")
     out.print(f"{plural(count, 'molecule')}: {output}", soft_wrap=True)

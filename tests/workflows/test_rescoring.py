@@ -1,0 +1,238 @@
+"""`rescored.parquet`: the best molecules of a campaign, rescored once, kept, ranked and written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from rdkit import Chem
+from typer.testing import CliRunner
+
+pytest.importorskip("torch", reason="needs osong[ml]")
+
+import osong
+from osong.cli.main import app
+from osong.errors import CampaignError, InputError
+from osong.rescoring.rescorer import Rescorer
+from osong.rescoring.weights import SHIPPED, shipped_folder
+from osong_workflows import rescored_file, rescoring
+from osong_workflows.campaign import Campaign
+from osong_workflows.folder import CampaignFolder, locked_by
+
+if TYPE_CHECKING:
+    from osong.receptor import Target
+
+MODEL = "crossdock_default2018"
+LIBRARY = [
+    ("Oc1ccccc1", "phenol"),
+    ("C1CC", "unclosed"),
+    ("CC(=O)N", "acetamide"),
+    ("Clc1ccncc1", "chloropyridine"),
+    ("CC(=O)Nc1ccc(O)cc1", "paracetamol"),
+]
+
+
+@pytest.fixture(scope="module")
+def rescorer() -> Rescorer:
+    try:
+        shipped_folder()
+    except osong.MissingExtraError:
+        pytest.skip("needs osong[ml]")
+    return Rescorer(MODEL, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def docked(egfr: Target, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A campaign of four molecules that dock and one that cannot be read."""
+    target = osong.Target(egfr.receptor, osong.Box(egfr.box.center, (12.0, 12.0, 12.0)), "EGFR")
+    folder = tmp_path_factory.mktemp("rescoring") / "run"
+    osong.screen(target, LIBRARY, out=folder, runner="serial", backend="cpu", progress=False)
+    return folder
+
+
+@pytest.fixture
+def campaign(docked: Path, tmp_path: Path) -> Campaign:
+    """A copy of it, to write into."""
+    return Campaign(shutil.copytree(docked, tmp_path / "run"))
+
+
+def file_of(campaign: Campaign) -> Path:
+    return campaign.folder / "rescored.parquet"
+
+
+def test_every_kept_pose_has_the_scores_of_osong_rescore(
+    campaign: Campaign, egfr: Target, rescorer: Rescorer
+) -> None:
+    done = campaign.rescore(3, rescorer=rescorer)
+    assert (done.n_in, done.n_ok, done.n_failed, done.n_kept, done.failures) == (3, 3, 0, 0, ())
+    rows = pq.read_table(file_of(campaign)).to_pylist()
+    assert [row["index"] for row in rows] == sorted(campaign.top(3)["index"])
+    for row in rows:
+        expected = osong.rescore(campaign.poses(row["index"]), egfr, rescorer=rescorer)
+        assert [pose["score"] for pose in row["cnn_poses"]] == expected["cnn_score"].tolist()
+        number = int(expected["cnn_score"].argmax())
+        best = expected.iloc[number]
+        assert row["cnn_pose"] == number + 1
+        for column in ("cnn_score", "cnn_affinity", "cnn_vs", "cnn_variance"):
+            assert row[column] == best[column]
+    says = json.loads(pq.read_metadata(file_of(campaign)).metadata[b"osong.rescoring"])
+    assert says["networks"][0]["sha256"] == SHIPPED[MODEL]
+    assert "Apache-2.0" in says["networks"][0]["licence"]
+
+
+def test_hits_rank_by_what_networks_say_and_by_energy_as_before(
+    campaign: Campaign, rescorer: Rescorer, tmp_path: Path
+) -> None:
+    before = campaign.top()
+    campaign.rescore(3, rescorer=rescorer)
+    pd.testing.assert_frame_equal(campaign.top(), before)
+    for rank_by in ("cnn_score", "cnn_affinity", "cnn_vs"):
+        hits = campaign.top(rank_by=rank_by)
+        assert sorted(hits["index"]) == sorted(before["index"][:3])
+        assert all(first >= second for first, second in pairwise(hits[rank_by]))
+        assert hits["rank"].tolist() == [1, 2, 3]
+        energies = before.set_index("index")["energy"]
+        assert hits["energy"].tolist() == [energies[i] for i in hits["index"]]
+    assert len(campaign.top(2, rank_by="cnn_vs")) == 2
+    with pytest.raises(InputError, match="rank_by is 'beauty'"):
+        campaign.top(rank_by="beauty")  # type: ignore[arg-type]
+    path = tmp_path / "hits.sdf"
+    assert campaign.to_sdf(path, 2, n_poses=2, rank_by="cnn_vs") == 2
+    mols = list(Chem.SDMolSupplier(str(path), removeHs=False))
+    hits = campaign.top(2, rank_by="cnn_vs")
+    firsts = mols[::2]
+    assert [mol.GetIntProp("osong_pose") for mol in firsts] == hits["cnn_pose"].tolist()
+    assert [mol.GetProp("CNNscore") for mol in firsts] == [f"{s:.6f}" for s in hits["cnn_score"]]
+    assert mols[0].GetDoubleProp("CNNscore") >= mols[1].GetDoubleProp("CNNscore")
+
+
+def test_more_molecules_keep_those_that_are_there(
+    campaign: Campaign, rescorer: Rescorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rescored_file, "_FILE", "at_once.parquet")
+    campaign.rescore(10, rescorer=rescorer)
+    monkeypatch.undo()
+    assert campaign.rescore(2, rescorer=rescorer).n_kept == 0
+    seen = _count(rescorer, monkeypatch)
+    done = campaign.rescore(10, rescorer=rescorer)
+    assert (done.n_in, done.n_ok, done.n_kept) == (4, 4, 2)
+    assert seen == [sum(len(campaign.poses(i)) for i in campaign.top()["index"][2:])]
+    assert (
+        file_of(campaign).read_bytes()
+        == file_of(campaign).with_name("at_once.parquet").read_bytes()
+    )
+    written = file_of(campaign).stat().st_mtime_ns
+    assert campaign.rescore(10, rescorer=rescorer).n_kept == 4
+    assert len(seen) == 1 or seen[1:] == [0]
+    assert file_of(campaign).stat().st_mtime_ns == written
+
+
+def _count(rescorer: Rescorer, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that gets the number of poses of each call of the networks."""
+    seen: list[int] = []
+    original = rescorer.iter_scores
+
+    def iter_scores(source: Any, poses: Any) -> Any:
+        seen.append(len(poses))
+        return original(source, poses)
+
+    monkeypatch.setattr(rescorer, "iter_scores", iter_scores)
+    return seen
+
+
+def test_work_that_was_cut_off_is_kept(
+    campaign: Campaign, rescorer: Rescorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rescoring, "_AT_ONCE", 1)
+    monkeypatch.setattr(rescoring, "_WRITE_EVERY_S", -1.0)
+    monkeypatch.setattr(rescoring, "_WRITE_SHARE", -1.0)
+    steps = 0
+
+    def step(n: int) -> None:
+        nonlocal steps
+        steps += n
+        if steps == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        campaign.rescore(10, rescorer=rescorer, step=step)
+    half = campaign.folder / ".rescored.parquet.0123.tmp"
+    half.write_bytes(b"half")
+    assert campaign.rescore(10, rescorer=rescorer).n_kept == 2
+    assert not half.exists()
+
+
+def test_other_networks_take_the_place_of_rows(campaign: Campaign, rescorer: Rescorer) -> None:
+    campaign.rescore(2, rescorer=rescorer)
+    turned = Rescorer(MODEL, 4, device="cpu")
+    done = campaign.rescore(2, rescorer=turned)
+    assert (done.n_kept, done.n_replaced) == (0, 2)
+    assert (campaign.top(rank_by="cnn_score")["cnn_variance"] > 0).all()
+
+
+def test_molecule_that_cannot_be_scored_is_a_row(
+    campaign: Campaign, rescorer: Rescorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from osong.rescoring.grids import PoseAtoms
+
+    original = PoseAtoms.of
+
+    def of(mol: Chem.Mol) -> PoseAtoms:
+        if mol.GetProp("_Name") == "phenol":
+            raise InputError("phenol: cannot be drawn")
+        return original(mol)
+
+    monkeypatch.setattr(PoseAtoms, "of", of)
+    done = campaign.rescore(10, rescorer=rescorer)
+    assert (done.n_in, done.n_ok, done.n_failed) == (4, 3, 1)
+    assert done.failures == (("phenol", "phenol: cannot be drawn"),)
+    assert "phenol" not in set(campaign.top(rank_by="cnn_vs")["name"])
+
+
+def test_what_cannot_be_is_one_line(campaign: Campaign, rescorer: Rescorer) -> None:
+    with pytest.raises(CampaignError, match="nothing is rescored yet; run: osong rescore"):
+        campaign.top(rank_by="cnn_vs")
+    with pytest.raises(InputError, match="n must be at least 1"):
+        campaign.rescore(0, rescorer=rescorer)
+    folder = CampaignFolder.at(campaign.folder)
+    with (
+        locked_by(folder.path / "rescoring.lock", "campaign's rescoring"),
+        pytest.raises(CampaignError, match="is working in this campaign's rescoring"),
+    ):
+        campaign.rescore(1, rescorer=rescorer)
+    campaign.rescore(1, rescorer=rescorer)
+    good = file_of(campaign).read_bytes()
+    file_of(campaign).write_bytes(good[: len(good) // 2])
+    for look in (
+        lambda: campaign.top(rank_by="cnn_vs"),
+        lambda: campaign.rescore(1, rescorer=rescorer),
+    ):
+        with pytest.raises(CampaignError, match=r"is damaged .*remove it, then run: osong rescore"):
+            look()
+
+
+def test_commands(campaign: Campaign, rescorer: Rescorer, tmp_path: Path) -> None:
+    del rescorer  # skips where there are no weights
+    words = ("--models", MODEL, "--device", "cpu", "--threads", "1")
+
+    def run(*more: object) -> Any:
+        return CliRunner().invoke(app, [str(word) for word in more])
+
+    result = run("rescore", campaign.folder, "--top", 3, *words)
+    assert result.exit_code == 0, result.output
+    assert "3 molecules in = 3 ok + 0 failed: " in result.stdout
+    assert "(3 were there already)" in run("rescore", campaign.folder, "--top", 3, *words).stdout
+    result = run("top", campaign.folder, "--rank-by", "cnn_vs")
+    assert "CNN_VS" in result.stdout
+    assert "CNN_VS" not in run("top", campaign.folder).stdout
+    out = tmp_path / "hits.csv"
+    assert run("top", campaign.folder, "--rank-by", "cnn_score", "-o", out).exit_code == 0
+    assert pd.read_csv(out)["cnn_score"].is_monotonic_decreasing
+    assert "in its own folder" in run("rescore", campaign.folder, "-o", out).stderr
+    assert "its own target" in run("rescore", campaign.folder, "-t", "EGFR").stderr

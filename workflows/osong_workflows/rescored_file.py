@@ -1,0 +1,252 @@
+"""`rescored.parquet`: what GNINA's networks say of a campaign's best molecules, beside the parts.
+
+One row a molecule, in the library's order. The file is written whole under a temporary name and
+renamed; whoever rescores again with the same networks keeps its rows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from osong.errors import CampaignError
+from osong_workflows.folder import full_disk, sync_folder
+from osong_workflows.merge import RANKED_COLUMNS
+from osong_workflows.parts import PART_SCHEMA
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from osong.rescoring.rescorer import Rescorer
+    from osong.rescoring.stream import PoseRescorer
+    from osong_workflows.folder import CampaignFolder
+
+__all__ = [
+    "RANKS",
+    "CnnRank",
+    "RankBy",
+    "RescoredFile",
+    "RescoredMolecules",
+    "best_rescored",
+    "sweep",
+]
+
+CnnRank: TypeAlias = Literal["cnn_score", "cnn_affinity", "cnn_vs"]
+RankBy: TypeAlias = Literal["energy", "cnn_score", "cnn_affinity", "cnn_vs"]
+"""What hits may be ranked by: kcal/mol, lowest first, or what networks say, highest first."""
+RANKS: Final[tuple[str, ...]] = get_args(RankBy)
+
+_FILE: Final = "rescored.parquet"
+_KEY: Final = b"osong.key"
+_SAYS: Final = b"osong.rescoring"
+_VERSION: Final = 1
+"""Of what decides scores, beside networks and options."""
+
+_SCORE: Final = pa.struct(
+    [("score", pa.float64()), ("affinity", pa.float64()), ("variance", pa.float64())]
+)
+_SCHEMA: Final = pa.schema(
+    [
+        *(PART_SCHEMA.field(name) for name in RANKED_COLUMNS),
+        ("cnn_pose", pa.int32()),  # of the part's poses, from 1, that of the highest CNNscore
+        ("cnn_score", pa.float64()),
+        ("cnn_affinity", pa.float64()),
+        ("cnn_vs", pa.float64()),
+        ("cnn_variance", pa.float64()),
+        ("cnn_poses", pa.list_(_SCORE)),  # of all kept poses, in the part's order
+        ("cnn_reason", pa.string()),  # why there are no scores
+    ]
+)
+
+
+@dataclass(frozen=True)
+class RescoredMolecules:
+    """What a call of `rescore_molecules` did.
+
+    Attributes
+    ----------
+    path
+        The file.
+    n_in, n_ok, n_failed
+        Molecules that were asked for, and how they ended.
+    n_kept
+        Those that were rescored before.
+    n_replaced
+        Rows of other networks or options that were in the file before.
+    failures
+        Name and reason of the first that failed.
+    notes
+        What was decided for odd elements.
+    """
+
+    path: Path
+    n_in: int
+    n_ok: int
+    n_failed: int
+    n_kept: int
+    n_replaced: int
+    failures: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+
+
+def sweep(folder: CampaignFolder) -> None:
+    """Remove what a killed process left; nobody else may be writing."""
+    for leftover in folder.path.glob(f".{_FILE}.*.tmp"):
+        leftover.unlink(missing_ok=True)
+
+
+def best_rescored(
+    folder: CampaignFolder, campaign_key: str, n: int | None, rank_by: CnnRank
+) -> pa.Table:
+    """Return the ``n`` rescored molecules that networks rank first; None: all with scores.
+
+    Ties go by energy, then by name, then by the library's order.
+
+    Raises
+    ------
+    CampaignError
+        Nothing is rescored, or the file is damaged or another campaign's.
+    """
+    path = folder.path / _FILE
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            is_ours = _says(file.schema_arrow).get("campaign") == campaign_key
+            table = file.read() if is_ours else None
+    except FileNotFoundError as error:
+        raise CampaignError(
+            f"{folder.path}: nothing is rescored yet; run: osong rescore {folder.path}"
+        ) from error
+    except (OSError, pa.ArrowException) as error:
+        raise CampaignError(_damage(path, str(error))) from error
+    if table is None:
+        raise CampaignError(
+            f"{path}: belongs to another campaign; remove it, then run: osong rescore {folder.path}"
+        )
+    scored = table.filter(pc.is_valid(table["cnn_score"]))
+    order = [(rank_by, "descending"), *((by, "ascending") for by in ("energy", "name", "index"))]
+    return scored.sort_by(order).slice(0, n)
+
+
+class RescoredFile:
+    """The rows so far: those of the file that are still good, and those that came since.
+
+    Parameters
+    ----------
+    folder
+        The campaign's.
+    campaign_key
+        Of the campaign's plan: rows of another campaign are not taken over.
+    scorer
+        The networks: rows of others are not taken over either.
+    """
+
+    def __init__(self, folder: CampaignFolder, campaign_key: str, scorer: PoseRescorer) -> None:
+        self._path = folder.path / _FILE
+        self._campaign = campaign_key
+        self._scorer = scorer
+        self._key = _rescoring_key(campaign_key, scorer.rescorer)
+        self._tables, self._before, self._n_replaced = _read_kept(self._path, self._key)
+        self._is_changed = False
+
+    def missing(self, best: pa.Table) -> pa.Table:
+        """Return the molecules that have no row, and let go of rows with another energy."""
+        kept = self._tables[0]
+        energies = dict(zip(kept["index"].to_pylist(), kept["energy"].to_pylist(), strict=True))
+        pairs = zip(best["index"].to_pylist(), best["energy"].to_pylist(), strict=True)
+        is_missing = pa.array([energies.get(i) != energy for i, energy in pairs], pa.bool_())
+        missing = best.filter(is_missing)
+        is_stale = pc.is_in(kept["index"], value_set=missing["index"].combine_chunks())
+        self._tables = [kept.filter(pc.invert(is_stale))]
+        return missing
+
+    def add(self, rows: list[dict[str, Any]]) -> None:
+        """Take rows."""
+        self._tables.append(pa.Table.from_pylist(rows, _SCHEMA))
+        self._is_changed = True
+
+    def write(self) -> None:
+        """Write the file anew, whole, where there is something new."""
+        if not self._is_changed:
+            return
+        says = json.dumps(self._describe(), sort_keys=True)
+        metadata = {_KEY: self._key.encode(), _SAYS: says.encode()}
+        table = self._joined().sort_by("index").replace_schema_metadata(metadata)
+        temporary = self._path.with_name(f".{_FILE}.{uuid.uuid4().hex[:8]}.tmp")
+        with full_disk(self._path.parent):
+            try:
+                with temporary.open("wb") as file:
+                    pq.write_table(table, file, compression="zstd", write_page_checksum=True)
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(self._path)
+            finally:
+                temporary.unlink(missing_ok=True)
+            sync_folder(self._path.parent)
+        self._is_changed = False
+
+    def summary(self, best: pa.Table, n_kept: int) -> RescoredMolecules:
+        """Count how the molecules that were asked for ended."""
+        table = self._joined()
+        asked = table.filter(pc.is_in(table["index"], value_set=best["index"].combine_chunks()))
+        failed = asked.filter(pc.is_valid(asked["cnn_reason"])).sort_by("index")
+        shown = failed.slice(0, 10).to_pylist()
+        return RescoredMolecules(
+            path=self._path,
+            n_in=len(best),
+            n_ok=len(asked) - len(failed),
+            n_failed=len(failed),
+            n_kept=n_kept,
+            n_replaced=self._n_replaced,
+            failures=tuple((row["name"], row["cnn_reason"]) for row in shown),
+            notes=tuple(self._describe()["notes"]),
+        )
+
+    def _joined(self) -> pa.Table:
+        self._tables = [pa.concat_tables(self._tables).combine_chunks()]
+        return self._tables[0]
+
+    def _describe(self) -> dict[str, Any]:
+        """Return what the scores depend on; devices and versions may be several."""
+        says = self._scorer.rescorer.describe()
+        for name in ("device", "torch"):
+            says[name] = sorted({*self._before.get(name, ()), says[name]})
+        notes = sorted({*self._before.get("notes", ()), *self._scorer.notes})
+        return says | {"campaign": self._campaign, "notes": notes}
+
+
+def _rescoring_key(campaign_key: str, rescorer: Rescorer) -> str:
+    """Return a hash of what decides scores: not where they are computed."""
+    says = rescorer.describe()
+    networks = [network["sha256"] for network in says["networks"]]
+    decides = [_VERSION, campaign_key, networks, says["rotations"], says["dtype"]]
+    return blake2b(json.dumps(decides).encode(), digest_size=16).hexdigest()
+
+
+def _read_kept(path: Path, key: str) -> tuple[list[pa.Table], dict[str, Any], int]:
+    """Return the rows of the same networks, what the file says of them, and how many others."""
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            schema = file.schema_arrow
+            if ((schema.metadata or {}).get(_KEY) or b"").decode() != key:
+                return [_SCHEMA.empty_table()], {}, file.metadata.num_rows
+            return [file.read().cast(_SCHEMA)], _says(schema), 0
+    except FileNotFoundError:
+        return [_SCHEMA.empty_table()], {}, 0
+    except (OSError, pa.ArrowException) as error:
+        raise CampaignError(_damage(path, str(error))) from error
+
+
+def _says(schema: pa.Schema) -> dict[str, Any]:
+    return dict(json.loads((schema.metadata or {}).get(_SAYS, b"{}")))
+
+
+def _damage(path: Path, reason: str) -> str:
+    return f"{path}: is damaged ({reason}); remove it, then run: osong rescore {path.parent}"
