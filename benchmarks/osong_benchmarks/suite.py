@@ -18,7 +18,7 @@ from hashlib import blake2b
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from pydantic import ValidationError
 
@@ -27,7 +27,7 @@ from osong.errors import InputError, MissingExtraError, OsongError
 from osong.machine import usable_cores
 from osong.whole_files import write_whole
 from osong_benchmarks import registry
-from osong_benchmarks.part import Gap, PartResult, Settings, Size
+from osong_benchmarks.part import Gap, PartResult, Say, Settings, Size
 from osong_benchmarks.report.compare import Comparison, compare
 from osong_benchmarks.report.schema import (
     PartRecord,
@@ -45,6 +45,7 @@ __all__ = [
     "PEERS",
     "Finished",
     "Listener",
+    "active",
     "check_device",
     "compare_files",
     "json_schema",
@@ -196,6 +197,35 @@ def write_page(results: str | Path, page: str | Path | None = None) -> Path:
     path = Path(results).with_suffix(".html") if page is None else Path(page)
     write_whole(path, draw_page(read_run(results)))
     return path
+
+
+def active(
+    scores: str | Path, *, out: Path, say: Say = lambda line: None, **options: Any
+) -> tuple[str, list[Path]]:
+    """Run active learning on known scores; return what was found, as Markdown, and the files.
+
+    Parameters
+    ----------
+    scores
+        A CSV file of SMILES and scores.
+    out
+        Folder of the files; a run that was stopped goes on there.
+    **options
+        See `osong_benchmarks.active.measure_active`.
+
+    Raises
+    ------
+    InputError
+        The scores or the options cannot be used.
+    MissingExtraError
+        PyTorch or Matplotlib is not installed.
+    """
+    from osong_benchmarks.active import command_of, measure_active
+    from osong_benchmarks.active_report import recall_text, table_text, write_report
+
+    table = measure_active(scores, out=out, say=say, **options)
+    files = write_report(table, out, command_of(table))
+    return f"{table_text(table)}\n\n{recall_text(table)}", files
 
 
 def check_device() -> str:

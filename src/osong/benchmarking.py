@@ -13,7 +13,7 @@ from osong.errors import InputError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 __all__ = ["Suite", "suite"]
@@ -54,6 +54,17 @@ class Suite(Protocol):
 
     def check_device(self) -> str:
         """Return what the device is that would be measured; raises ResourceError without one."""
+        ...
+
+    def active(
+        self,
+        scores: str | os.PathLike[str],
+        *,
+        out: Path,
+        say: Callable[[str], None] = ...,
+        **options: Any,
+    ) -> tuple[str, list[Path]]:
+        """Run active learning on known scores; return what was found and the files."""
         ...
 
     def json_schema(self) -> dict[str, Any]:

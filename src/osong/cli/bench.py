@@ -172,6 +172,83 @@ def schema() -> None:
     typer.echo(json.dumps(suite().json_schema(), indent=2))
 
 
+@bench_app.command("active")
+def active(
+    scores: Annotated[
+        Path,
+        typer.Option("--scores", metavar="FILE.csv", help="SMILES and scores, compressed or not."),
+    ],
+    budget: Annotated[
+        str, typer.Option(metavar="SHARE", help="To dock in all: 6% or 0.06.")
+    ] = "6%",
+    batch: Annotated[str, typer.Option(metavar="SHARE", help="To dock a round.")] = "1%",
+    top: Annotated[
+        str, typer.Option(metavar="SHARE|N", help="What counts as the best: 1%, or 100.")
+    ] = "1%",
+    seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Runs of each kind.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of the first run.")] = 0,
+    acquisition: Annotated[
+        str, typer.Option(metavar="NAME,...", help="Of greedy, ucb, thompson, random.")
+    ] = "greedy,ucb",
+    beta: Annotated[
+        float | None, typer.Option(min=0.0, metavar="X", help="Of ucb: deviations to add.")
+    ] = None,
+    initial: Annotated[
+        str, typer.Option(metavar="NAME", help="First batch: random, diverse, large.")
+    ] = "random",
+    surrogate: Annotated[
+        str, typer.Option(metavar="NAME", help="mlp on fingerprints, or graph.")
+    ] = "mlp",
+    smiles_column: Annotated[str, typer.Option(metavar="NAME")] = "smiles",
+    score_column: Annotated[str, typer.Option(metavar="NAME")] = "score",
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where table and pictures go.")
+    ] = Path("results/active"),
+) -> None:
+    """Find the best of known scores by docking few of them: recall, beside what is published.
+
+    `osong bench active --scores scores.csv.gz --seeds 5`
+    """
+    from osong.active import SurrogateOptions
+    from osong.benchmarking import suite
+
+    with _stopped_hint("full"):
+        text, files = suite().active(
+            scores,
+            out=out,
+            say=typer.echo,
+            budget=_share(budget, "--budget"),
+            batch=_share(batch, "--batch"),
+            top=_share(top, "--top", counts=True),
+            n_seeds=seeds,
+            first_seed=seed,
+            acquisitions=_words(acquisition),
+            beta=beta,
+            initial=initial,
+            surrogate=SurrogateOptions(surrogate),  # type: ignore[arg-type]
+            smiles_column=smiles_column,
+            score_column=score_column,
+        )
+    typer.echo(f"\n{text}\n")
+    for path in files:
+        typer.echo(f"written: {path}")
+
+
+def _share(text: str, option: str, *, counts: bool = False) -> float:
+    """Return a share written as 6% or 0.06; where counts may come, numbers from 1 on as they are.
+
+    >>> _share("6%", "--budget"), _share("0.06", "--budget"), _share("100", "--top", counts=True)
+    (0.06, 0.06, 100.0)
+    """
+    try:
+        value = float(text.removesuffix("%")) / (100.0 if text.endswith("%") else 1.0)
+    except ValueError:
+        value = -1.0
+    if not 0.0 < value <= (1e9 if counts and not text.endswith("%") else 1.0):
+        raise InputError(f"{option} {text}: give a share, as 6% or 0.06")
+    return value
+
+
 def _size(*, quick: bool, full: bool, smallest: bool) -> str:
     if quick + full + smallest > 1:
         raise InputError("give --quick or --full, not both")
