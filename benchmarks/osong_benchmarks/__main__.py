@@ -25,6 +25,7 @@ _COMMANDS = {
     "cuda": ("cuda_report", "machine code of the CUDA kernels, and what it predicts"),
     "fusion": ("fusion", "poses ranked by energy, by networks and by both, cross-validated"),
     "size_bias": ("size_bias", "enrichment with energies corrected for the ligands' sizes"),
+    "active": ("active_tables", "active learning: recall beside published figures, and its costs"),
     "tables": ("written_tables", "the tables of a run of the suite, for README.md and docs"),
 }
 
