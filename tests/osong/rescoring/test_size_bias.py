@@ -19,7 +19,8 @@ def _library(n: int = 200) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_power_divides_by_size() -> None:
-    assert size_corrected([-8.0, -9.0], [16, 36]).tolist() == [-2.0, -1.5]
+    assert size_corrected([-8.0, -9.0], [8, 27]) == pytest.approx([-4.0, -3.0])
+    assert size_corrected([-8.0, -9.0], [16, 36], alpha=0.5).tolist() == [-2.0, -1.5]
     assert size_corrected([-8.0], [16], alpha=1.0).tolist() == [-0.5]
     assert size_corrected([-8.0, -9.0], [16, 36], alpha=0.0).tolist() == [-8.0, -9.0]
 
@@ -75,7 +76,7 @@ def test_table_is_ranked_and_left_as_it_was() -> None:
         }
     )
     before = table.copy()
-    found = correct_for_size(table)
+    found = correct_for_size(table, alpha=0.5)
     assert found["name"].tolist() == ["small", "tie_low", "tie_high", "large", "failed"]
     assert found["energy_for_size"].iloc[:4].tolist() == [-2.0, -2.0, -2.0, -1.5]
     pd.testing.assert_frame_equal(table, before)
