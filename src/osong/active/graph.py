@@ -11,6 +11,7 @@ J. Gilmer et al., ICML 2017, arXiv:1704.01212 (message passing).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
@@ -52,6 +53,8 @@ _MOST_MEMBERS: Final = 4
 _CALIBRATING_MEMBERS: Final = 2
 _TYPICAL_ATOMS: Final = 25.0
 _CHUNK: Final = 512
+_KEPT_GRAPHS: Final = 20_000
+"""Molecules whose graphs are kept, some 6 KB each: every epoch asks for them again."""
 
 _Arrays = dict[str, "npt.NDArray[np.float32]"]
 
@@ -260,28 +263,39 @@ def _tensors(torch: Any, graphs: _Graphs, device: str) -> tuple[Any, ...]:
 
 
 def _graphs(smiles: Sequence[str]) -> _Graphs:
-    """Return the graphs of molecules; their SMILES come from RDKit and can be read."""
-    atoms: list[list[float]] = []
+    """Return the graphs of molecules side by side."""
+    parts = [_graph(text) for text in smiles]
+    n_atoms = [len(atoms) for atoms, _, _ in parts]
+    first = np.repeat(np.cumsum([0, *n_atoms[:-1]]), [len(ends) for _, _, ends in parts])
+    ends = np.concatenate([ends for _, _, ends in parts]) + first[:, None]
+    return _Graphs(
+        np.concatenate([atoms for atoms, _, _ in parts]),
+        np.concatenate([bonds for _, bonds, _ in parts]),
+        np.ascontiguousarray(ends[:, 0]),
+        np.ascontiguousarray(ends[:, 1]),
+        np.repeat(np.arange(len(parts)), n_atoms),
+        len(parts),
+    )
+
+
+@lru_cache(maxsize=_KEPT_GRAPHS)
+def _graph(
+    smiles: str,
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Return atoms, bonds in both directions and their ends; RDKit wrote the SMILES."""
+    mol = Chem.MolFromSmiles(smiles)
+    atoms = [_atom(atom) for atom in mol.GetAtoms()]
     bonds: list[list[float]] = []
     ends: list[tuple[int, int]] = []
-    owner: list[int] = []
-    for number, text in enumerate(smiles):
-        mol = Chem.MolFromSmiles(text)
-        first = len(atoms)
-        for atom in mol.GetAtoms():
-            atoms.append(_atom(atom))
-            owner.append(number)
-        for bond in mol.GetBonds():
-            a, b = first + bond.GetBeginAtomIdx(), first + bond.GetEndAtomIdx()
-            ends += [(a, b), (b, a)]
-            bonds += [_bond(bond)] * 2
-    pairs = np.array(ends, dtype=np.int64).reshape(-1, 2)
-    return _Graphs(
+    for bond in mol.GetBonds():
+        a, b = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
+        ends += [(a, b), (b, a)]
+        bonds += [_bond(bond)] * 2
+    return (
         np.array(atoms, dtype=np.float32).reshape(-1, _N_ATOM),
         np.array(bonds, dtype=np.float32).reshape(-1, _N_BOND),
-        np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1]),
-        np.array(owner, dtype=np.int64), len(smiles),
-    )  # fmt: skip
+        np.array(ends, dtype=np.int64).reshape(-1, 2),
+    )
 
 
 def _atom(atom: Chem.Atom) -> list[float]:
