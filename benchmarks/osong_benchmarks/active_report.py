@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -94,7 +95,7 @@ def recall_text(table: ActiveTable) -> str:
 def provenance_text(table: ActiveTable, command: str) -> str:
     """Return file, machine, versions and command in one line."""
     machine_and_versions = provenance([]).rpartition(";")[0]
-    return f"{table.source}; {machine_and_versions}; `{command}`"
+    return f"{table.source}; {machine_and_versions}, torch {version('torch')}; `{command}`"
 
 
 def write_report(table: ActiveTable, out: Path, command: str) -> list[Path]:

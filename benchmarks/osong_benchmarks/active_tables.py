@@ -25,7 +25,7 @@ from osong.active import (
     write_features,
 )
 from osong.library import read_records
-from osong_benchmarks.active import measure_active
+from osong_benchmarks.active import command_of, measure_active
 from osong_benchmarks.active_report import recall_text, table_text, write_report
 from osong_benchmarks.active_scores import read_scores
 from osong_benchmarks.results import provenance
@@ -90,7 +90,7 @@ def main(args: argparse.Namespace) -> None:
             args.data / _SCORES, out=args.out / f"active-{initial}", n_seeds=args.seeds, top=100,
             initial=initial, say=print,
         )  # fmt: skip
-        write_report(table, args.out / f"active-{initial}", provenance())
+        write_report(table, args.out / f"active-{initial}", command_of(table))
         texts[f"active-{initial}"] = _both(table)
     rates = measure_rates(args.data, args.out / "active-rates", args.molecules)
     texts["active-plan"] = plan_text(rates)
