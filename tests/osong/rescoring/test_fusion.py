@@ -195,6 +195,7 @@ def test_labels_must_fit() -> None:
         ("vina", "default1.0"),
         ("vina", "crossdock_default2018"),
         ("vina", "fast"),
+        ("vinardo", "default"),
         ("vinardo", "crossdock_default2018"),
         ("vinardo", "fast"),
     ],
@@ -217,7 +218,7 @@ def test_members_of_an_ensemble_by_name_are_the_ensemble() -> None:
 
 
 def test_what_was_not_fitted_is_told() -> None:
-    with pytest.raises(InputError, match="vinardo with crossdock_default2018"):
+    with pytest.raises(InputError, match="vinardo with default"):
         shipped_fusion("ad4", "default")
     with pytest.raises(InputError, match="dense_2"):
         shipped_fusion("vina", "dense_2")
