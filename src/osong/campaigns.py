@@ -122,6 +122,8 @@ def screen(
     runner: str = "local",
     backend: str = "auto",
     ligand_options: LigandOptions | None = None,
+    rescore: str | None = None,
+    rescore_models: str = "crossdock_default2018",
     **more: Any,
 ) -> Campaign:
     """Dock every molecule of a library against a target; the results are a folder.
@@ -155,6 +157,11 @@ def screen(
         (devices where they can). The choice is told once, with its reason.
     ligand_options
         How molecules are made ready.
+    rescore
+        ``"gnina"``: GNINA's networks score the poses that are kept, where they were docked
+        (``osong[ml]``); ``campaign.top(rank_by="cnn_vs")`` then ranks by them.
+    rescore_models
+        Networks or an ensemble that ``osong[ml]`` brings; the default is a fast one.
     more
         Further settings of the runner; see ``osong_workflows.api.screen``.
 
@@ -183,6 +190,8 @@ def screen(
         runner=runner,
         backend=backend,
         ligand_options=ligand_options,
+        rescore=rescore,
+        rescore_models=rescore_models,
         **more,
     )
     return campaign

@@ -29,7 +29,7 @@ from osong_workflows.prepare_run import prepare_library
 from osong_workflows.run import backend_for
 from osong_workflows.runners.base import check_runner
 from osong_workflows.runners.make import LaunchOptions
-from osong_workflows.settings import dump_ligand_options, make_settings
+from osong_workflows.settings import DEFAULT_MODELS, dump_ligand_options, make_settings
 from osong_workflows.site_devices import device_note
 from osong_workflows.sites import load_site
 from osong_workflows.submit import (
@@ -107,6 +107,8 @@ def screen(
     memory_per_worker: int | None = None,
     chunk_size: int | None = None,
     shard_chunks: int | None = None,
+    rescore: str | None = None,
+    rescore_models: str = DEFAULT_MODELS,
     progress: bool | None = None,
     subscribers: Sequence[Subscriber] = (),
     docker: str = DEFAULT_DOCKER,
@@ -155,6 +157,11 @@ def screen(
         Molecules in a chunk; None: chosen from the size of the library. Changes no result.
     shard_chunks
         Chunks that end up in one file; None: chosen from the size of the library.
+    rescore
+        "gnina": GNINA's networks score the poses that are kept, where they were docked
+        (``osong[ml]``, see docs/rescoring.md).
+    rescore_models
+        Networks or an ensemble that ``osong[ml]`` brings; the default is a fast one.
     progress
         Show a progress bar; None: only on a terminal or in Jupyter.
     subscribers
@@ -189,6 +196,8 @@ def screen(
         docker=docker,
         ligands={} if _is_prepared(library) else dump_ligand_options(ligand_options),
         reading={key: value for key, value in reading.items() if value is not None},
+        rescore=rescore or "",
+        rescore_models=rescore_models,
     )
     if backend == "cuda":
         # What it lacks is said before there is a folder.

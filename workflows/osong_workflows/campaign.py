@@ -18,7 +18,7 @@ from osong_workflows.events import (
 )
 from osong_workflows.export import hit_frame, write_hits, write_sdf
 from osong_workflows.folder import CampaignFolder
-from osong_workflows.merge import best_molecules, find_by_name, ledger_table, pose_rows
+from osong_workflows.merge import RANKS, best_molecules, find_by_name, ledger_table, pose_rows
 from osong_workflows.outputs import read_wishes
 from osong_workflows.packing import pack_shard
 from osong_workflows.part_names import Results, find_results, finished_shards
@@ -26,7 +26,7 @@ from osong_workflows.pilot import PilotOptions
 from osong_workflows.pilots import PilotWatch, new_pilot
 from osong_workflows.plan import Plan, read_plan
 from osong_workflows.progress import BackendPrinter, ProgressBar, wants_progress
-from osong_workflows.rescored_file import RANKS, best_rescored
+from osong_workflows.rescored_file import best_rescored, is_rescored
 from osong_workflows.rescoring import rescore_best, rescored_poses
 from osong_workflows.runners.base import RunnerName, check_runner
 from osong_workflows.runners.make import LaunchOptions, RunnerMaker
@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from osong.backend import BackendName
     from osong.hit_table import HitTable
     from osong_workflows.events import Subscriber
-    from osong_workflows.rescored_file import RankBy, RescoredMolecules
+    from osong_workflows.merge import RankBy
+    from osong_workflows.rescored_file import RescoredMolecules
 
 __all__ = ["Campaign"]
 
@@ -367,9 +368,9 @@ class Campaign:
             raise InputError(f"n must be at least 1, got {n}")
         if rank_by not in RANKS:
             raise InputError(f"rank_by is {rank_by!r}; it may be {', '.join(RANKS)}")
-        if rank_by != "energy":
+        if rank_by != "energy" and (not self.settings.rescore or is_rescored(self._folder)):
             return best_rescored(self._folder, self.plan.key, n, rank_by)
-        return best_molecules(self._results().paths, n)
+        return best_molecules(self._results().paths, n, rank_by)
 
     def _results(self) -> Results:
         return find_results(self._folder, self.plan)

@@ -17,6 +17,7 @@ from osong.library.reader import library_files
 from osong_workflows.allocation import allocated_cores
 from osong_workflows.folder import CampaignFolder, full_disk, write_atomically
 from osong_workflows.plan import Plan, make_plan, read_plan
+from osong_workflows.pose_rescoring import check_rescoring
 from osong_workflows.prepared import prepared_records
 from osong_workflows.settings import SCORE, CampaignSettings, read_settings
 from osong_workflows.staging import library_digest, stage_library
@@ -82,6 +83,7 @@ def create_campaign(
     for name, size in (("chunk_size", chunk_size), ("shard_chunks", shard_chunks)):
         if size is not None and size < 1:
             raise InputError(f"{name} must be at least 1, got {size}")
+    check_rescoring(settings)
     folder = CampaignFolder.at(out)
     settings = settings.model_copy(update={"library": _library_name(library)})
     records = _open_library(library, settings)

@@ -17,6 +17,7 @@ from osong.search.memory import Misfit
 from osong_workflows.docking import DEFAULT_DOCKER, load_target
 from osong_workflows.outcome import DockedMolecule, FailedMolecule
 from osong_workflows.plain_poses import docked_molecule
+from osong_workflows.pose_rescoring import pose_rescorer
 from osong_workflows.preparing import prepare_record, warm_up
 from osong_workflows.read_ahead import TwoSteps
 
@@ -163,8 +164,10 @@ def build_host(target_path: str, settings: CampaignSettings) -> HostWork:
     """Return what prepares records of a campaign and finishes molecules; it needs no maps."""
     options = LigandOptions(**settings.ligands)
     warm_up(options)
+    target = load_target(target_path, settings)
+    add_scores = pose_rescorer(target, settings)
     session = DockingSession(
-        load_target(target_path, settings),
+        target,
         scoring=settings.scoring,
         effort=settings.effort,
         n_poses=settings.n_poses,
@@ -176,7 +179,7 @@ def build_host(target_path: str, settings: CampaignSettings) -> HostWork:
             # Here, and not by the one process of the device.
             return tuple(map(session.with_geometries, prepare_record(item, options)))
         poses = session.finish(item.variants, item.minima)
-        return docked_molecule(poses, item.variants, backend="cuda")
+        return add_scores(docked_molecule(poses, item.variants, backend="cuda"))
 
     return work
 

@@ -87,6 +87,7 @@ def estimate_devices(
     *,
     is_prepared: bool,
     slowness: float = 1.0,
+    rescoring_s: float = 0.0,
 ) -> DeviceEstimate | None:
     """Return what a campaign would take with a place's devices; None where there are none.
 
@@ -104,13 +105,15 @@ def estimate_devices(
         Whether the library is.
     slowness
         Time of a molecule on a core by what it is where Osong's own tables were measured.
+    rescoring_s
+        Core seconds that networks take for the poses of a molecule.
     """
     if not place.gpus_per_node or _search_seconds(effort) <= 0.0:
         return None
     n_devices = place.nodes * place.gpus_per_node
     # A device's process keeps a core busy.
     cores = max(place.nodes, min(workers, place.cores - n_devices))
-    core_seconds = slowness * (FINISH_S + (0.0 if is_prepared else PREPARE_S))
+    core_seconds = slowness * (FINISH_S + rescoring_s + (0.0 if is_prepared else PREPARE_S))
     device, fast = _predicted(place.gpu_name)
     more = _search_seconds(effort) / _search_seconds("fast")
     searched = (fast[0] / more, fast[1] / more)

@@ -9,6 +9,7 @@ from osong.library import parse_record
 from osong.ligands import LigandOptions
 from osong_workflows.outcome import DockedMolecule, Docker
 from osong_workflows.plain_poses import docked_molecule
+from osong_workflows.pose_rescoring import pose_rescorer
 from osong_workflows.prepared import PREPARED, PreparedReader
 from osong_workflows.preparing import prepare_record, warm_up
 from osong_workflows.settings import SCORE
@@ -30,9 +31,12 @@ def build_docker(target_path: str, settings: CampaignSettings) -> Docker:
     compilation), so that no molecule's time limit pays for it.
     """
     target = load_target(target_path, settings)
-    if settings.effort == SCORE:
-        return _build_scorer(target, settings)
-    return _build_searcher(target, settings)
+    is_score = settings.effort == SCORE
+    docker = _build_scorer(target, settings) if is_score else _build_searcher(target, settings)
+    if not settings.rescore:
+        return docker
+    add_scores = pose_rescorer(target, settings)
+    return lambda record: add_scores(docker(record))
 
 
 def load_target(target_path: str, settings: CampaignSettings) -> Target:

@@ -14,12 +14,14 @@ from osong_workflows.create import grid_bytes
 from osong_workflows.cutting import choose_cut
 from osong_workflows.device_estimate import PREPARE_S, DeviceEstimate, estimate_devices
 from osong_workflows.plan import (
-    BYTES_PER_PROCESS,
     FILES_BESIDES,
     SECONDS_PER_MOLECULE,
     bytes_per_molecule,
+    process_bytes,
 )
+from osong_workflows.pose_rescoring import network_hashes, rescoring_seconds
 from osong_workflows.prepared import PREPARED
+from osong_workflows.settings import SCORE
 from osong_workflows.staging import FILE_RECORDS, staged_bytes
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ __all__ = [
     "TargetEstimate",
     "count_library",
     "estimate_campaign",
+    "rescoring_time",
     "usual_time",
 ]
 
@@ -214,10 +217,27 @@ def _count_prepared(file: CampaignFile) -> LibraryCount:
     return LibraryCount(n_records=n_records, is_exact=True, bytes_per_record=size, records=records)
 
 
-def usual_time(effort: str, *, is_prepared: bool) -> MoleculeTime:
-    """Return what a molecule took where Osong's own tables were measured."""
+def usual_time(effort: str, *, is_prepared: bool, rescoring_s: float = 0.0) -> MoleculeTime:
+    """Return what a molecule took where Osong's own tables were measured.
+
+    Parameters
+    ----------
+    rescoring_s
+        Seconds that networks take for its poses.
+    """
     seconds = SECONDS_PER_MOLECULE[effort]
-    return MoleculeTime(seconds=max(seconds - PREPARE_S, _FASTEST_S) if is_prepared else seconds)
+    if is_prepared:
+        seconds = max(seconds - PREPARE_S, _FASTEST_S)
+    return MoleculeTime(seconds=seconds + rescoring_s)
+
+
+def rescoring_time(file: CampaignFile) -> float:
+    """Return the core seconds that networks take for the poses of a molecule; 0 without them."""
+    search = file.tables.search
+    if search.rescore is None:
+        return 0.0
+    n_poses = 1 if search.effort == SCORE else search.n_poses
+    return rescoring_seconds(network_hashes(search.rescore_models), n_poses)
 
 
 def estimate_campaign(
@@ -242,7 +262,8 @@ def estimate_campaign(
     place
         Where it is to run.
     """
-    memory = max(_memory(target.box) for target in targets)
+    memory = max(_memory(file, target.box) for target in targets)
+    rescoring_s = rescoring_time(file)
     workers = _workers(memory, place)
     per_target = tuple(
         _of_target(file, index, target, count, time, workers)
@@ -283,7 +304,9 @@ def estimate_campaign(
             place,
             workers,
             is_prepared=is_prepared,
-            slowness=time.seconds / usual_time(effort, is_prepared=is_prepared).seconds,
+            slowness=time.seconds
+            / usual_time(effort, is_prepared=is_prepared, rescoring_s=rescoring_s).seconds,
+            rescoring_s=rescoring_s,
         ),
         notes=tuple(notes),
     )
@@ -300,7 +323,7 @@ def _of_target(
     """Return what the campaign of one target would be."""
     n_records, asked = count.n_records, file.targets[index]
     # What the plan of the campaign will go by, whatever a sample took.
-    seconds = SECONDS_PER_MOLECULE[file.tables.search.effort]
+    seconds = SECONDS_PER_MOLECULE[file.tables.search.effort] + rescoring_time(file)
     cut = choose_cut(n_records, seconds, workers)
     n_inputs = math.ceil(n_records / FILE_RECORDS)
     return TargetEstimate(
@@ -315,14 +338,14 @@ def _of_target(
         n_files=cut.n_shards + n_inputs + FILES_BESIDES,
         input_bytes=math.ceil(n_records * count.bytes_per_record),
         parts_bytes=n_records * bytes_per_molecule(file.tables.search.n_poses),
-        memory_bytes_per_worker=_memory(target.box),
+        memory_bytes_per_worker=_memory(file, target.box),
         core_hours=n_records * time.seconds / 3600,
     )
 
 
-def _memory(box: Box) -> int:
+def _memory(file: CampaignFile, box: Box) -> int:
     """Return the bytes of a docking process."""
-    return BYTES_PER_PROCESS + grid_bytes(box)
+    return process_bytes(grid_bytes(box), rescores=file.tables.search.rescore is not None)
 
 
 def _workers(memory: int, place: RunPlace) -> int:

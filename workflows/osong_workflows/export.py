@@ -67,6 +67,8 @@ def row_molecules(row: Mapping[str, Any], n_poses: int | None = None) -> list[An
         How many, best first; None: all.
     """
     given = json.loads(row["properties"]) if row["properties"] else {}
+    poses = row["poses"][:n_poses]
+    scores = row.get("cnn_poses") or [None] * len(poses)
     return [
         pose_molecule(
             pose["smiles"],
@@ -79,10 +81,21 @@ def row_molecules(row: Mapping[str, Any], n_poses: int | None = None) -> list[An
                 "osong_intra": f"{pose['intra']:.3f}",
                 "osong_pose": number,
                 "osong_index": row["index"],
-            },
+            }
+            | _cnn_items(score),
         )
-        for number, pose in enumerate(row["poses"][:n_poses], start=1)
+        for number, (pose, score) in enumerate(zip(poses, scores, strict=False), start=1)
     ]
+
+
+def _cnn_items(score: Mapping[str, float] | None) -> dict[str, str]:
+    """Return what networks say of a pose as data items, where they were asked."""
+    if score is None:
+        return {}
+    from osong.rescoring.files import sd_values
+    from osong.rescoring.stream import CnnScore
+
+    return sd_values(CnnScore(**score))
 
 
 def write_sdf(

@@ -102,6 +102,8 @@ def settings_of(
         # A prepared library is ready: there they have no effect.
         ligands={} if file.is_prepared else dump_ligand_options(tables.ligands),
         reading=tables.reading.given(),
+        rescore=tables.search.rescore or "",
+        rescore_models=tables.search.rescore_models,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator
 
 from osong.ligands.options import LigandOptions
+from osong_workflows.settings import DEFAULT_MODELS
 
 __all__ = [
     "Budget",
@@ -129,6 +130,8 @@ class TargetTable(_Table):
 class SearchTable(_Table):
     """How to search: as for ``osong.screen``."""
 
+    rescore: Literal["gnina"] | None = None
+    rescore_models: str = DEFAULT_MODELS
     effort: Literal["score", "fast", "balanced", "thorough"] = "fast"
     scoring: Literal["vina", "vinardo"] = "vina"
     n_poses: int = Field(default=3, ge=1, le=1000)

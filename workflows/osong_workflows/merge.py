@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from osong_workflows.cnn_columns import CNN_FIELDS
 from osong_workflows.ledger import LedgerCounts, check_ledger, iter_ledger, ledger_table
 from osong_workflows.part_files import groups_that_may, opened_part, read_groups, runs_of_groups
 from osong_workflows.parts import PART_SCHEMA
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RANKED_COLUMNS",
+    "RANKS",
+    "CnnRank",
     "LedgerCounts",
+    "RankBy",
     "best_molecules",
     "check_ledger",
     "find_by_name",
@@ -30,10 +34,14 @@ __all__ = [
     "pose_rows",
 ]
 
+CnnRank: TypeAlias = Literal["cnn_score", "cnn_affinity", "cnn_vs"]
+RankBy: TypeAlias = Literal["energy", "cnn_score", "cnn_affinity", "cnn_vs"]
+"""What hits may be ranked by: kcal/mol, lowest first, or what networks say, highest first."""
+RANKS: Final[tuple[str, ...]] = get_args(RankBy)
 RANKED_COLUMNS: Final = ("index", "name", "energy", "smiles", "n_heavy", "n_variants", "source")
 """Columns of a part that hits have."""
-_ORDER: Final = [("energy", "ascending"), ("name", "ascending"), ("index", "ascending")]
-"""Ties in energy go by name, so that the order of the library does not decide."""
+_TIES: Final = [("name", "ascending"), ("index", "ascending")]
+"""Ties go by name, so that the order of the library does not decide."""
 _SPARE_ROWS: Final = 20_000
 """At least so many rows are gathered beyond those wanted before the worst are let go."""
 _LOOSE_ROWS: Final = 10_000
@@ -41,8 +49,13 @@ _LOOSE_ROWS: Final = 10_000
 pieces of some ten rows, each with buffers of its own."""
 
 
-def best_molecules(parts: Iterable[Path], n: int | None) -> pa.Table:
-    """Return the ``n`` molecules of lowest energy, best first; None: all that docked.
+def best_molecules(parts: Iterable[Path], n: int | None, rank_by: RankBy = "energy") -> pa.Table:
+    """Return the ``n`` best molecules, best first; None: all that docked.
+
+    Parameters
+    ----------
+    rank_by
+        "energy", lowest first; or what networks say, highest first, in a campaign that rescores.
 
     Neither the order of the parts nor how molecules are spread over them changes the result.
 
@@ -52,10 +65,10 @@ def best_molecules(parts: Iterable[Path], n: int | None) -> pa.Table:
     group is passed over where its statistics tell that none of its energies is low enough; where
     they do not, its energies are read first, and more only where one of them is.
     """
-    best = _Best(n)
+    best = _Best(n, rank_by)
     for part in parts:
         with opened_part(part) as file:
-            low = groups_that_may(file, "energy", lambda least, _: bool(least <= best.cut))
+            low = groups_that_may(file, rank_by, best.may_hold)
             for groups in runs_of_groups(file, low):
                 _gather(file, groups, best)
     return best.table()
@@ -95,7 +108,7 @@ def pose_rows(
         for group in groups_that_may(file, "index", holds_one):
             mask = pc.is_in(read_groups(file, [group], ["index"])["index"], value_set=values)
             if pc.any(mask).as_py():
-                table = read_groups(file, [group], PART_SCHEMA.names).filter(mask)
+                table = read_groups(file, [group], file.schema_arrow.names).filter(mask)
                 yield from _first_poses(table, n_poses).to_pylist()
 
 
@@ -104,18 +117,36 @@ class _Best:
 
     Attributes
     ----------
+    rank_by
+        The column that decides.
+    columns
+        Those that rows have.
     cut
-        Energy in kcal/mol; a row above it is not among the best.
+        Energy in kcal/mol, or what networks say with the other sign; a row above it is not among
+        the best.
     """
 
-    def __init__(self, n: int | None) -> None:
+    def __init__(self, n: int | None, rank_by: RankBy) -> None:
+        self.rank_by = rank_by
+        is_energy = rank_by == "energy"
+        fields = [PART_SCHEMA.field(name) for name in RANKED_COLUMNS]
+        self._schema = pa.schema(fields if is_energy else [*fields, *CNN_FIELDS])
+        self.columns = tuple(self._schema.names)
+        self._sign = 1.0 if is_energy else -1.0
         self._n = n
         self._most = np.inf if n is None else n + max(_SPARE_ROWS, n // 4)
-        self._schema = pa.schema([PART_SCHEMA.field(name) for name in RANKED_COLUMNS])
         self._kept = self._schema.empty_table()
         self._loose: list[pa.Table] = []
         self._n_loose = 0
         self.cut = np.inf
+
+    def values(self, table: pa.Table) -> npt.NDArray[np.float64]:
+        """Return what decides, lowest best; rows without become NaN, which is below nothing."""
+        return np.asarray(self._sign * table[self.rank_by].to_numpy(), dtype=np.float64)
+
+    def may_hold(self, least: float, most: float) -> bool:
+        """Return whether a row between two values may be among the best."""
+        return bool(min(self._sign * least, self._sign * most) <= self.cut)
 
     def add(self, rows: pa.Table) -> None:
         """Take rows at or below the cut."""
@@ -131,7 +162,9 @@ class _Best:
         self._join()
         if self._n is not None and len(self._kept) > self._n:
             self._drop_worst()
-        return self._kept.sort_by(_ORDER)
+        return self._kept.sort_by(
+            [(self.rank_by, "ascending" if self._sign > 0 else "descending"), *_TIES]
+        )
 
     def _join(self) -> None:
         """Put the loose rows to those kept, in one piece."""
@@ -142,11 +175,11 @@ class _Best:
     def _drop_worst(self) -> None:
         """Keep the best ``n`` rows, and lower the cut to the last of them."""
         assert self._n is not None  # else there is no limit to exceed
-        is_best, self.cut = _select(self._kept, self._n)
+        is_best, self.cut = _select(self._kept, self.values(self._kept), self._n)
         mask = pa.array(is_best)
-        columns = dict(zip(RANKED_COLUMNS, self._kept.columns, strict=True))
+        columns = dict(zip(self.columns, self._kept.columns, strict=True))
         self._kept = self._schema.empty_table()
-        for name in RANKED_COLUMNS:
+        for name in self.columns:
             # One column after the other, so that no second copy of everything is in memory.
             column = pa.table({name: columns.pop(name)})
             columns[name] = column.filter(mask).combine_chunks()[name]
@@ -155,26 +188,25 @@ class _Best:
 
 def _gather(file: pq.ParquetFile, groups: Sequence[int], best: _Best) -> None:
     """Give the rows of some row groups that are at or below the cut."""
-    # Molecules without energy become NaN, which is at or below nothing.
-    energy = read_groups(file, groups, ["energy"])["energy"].to_numpy()
-    is_low = energy <= best.cut
+    is_low = best.values(read_groups(file, groups, [best.rank_by])) <= best.cut
     n_rows = [file.metadata.row_group(group).num_rows for group in groups]
     per_group = np.split(is_low, np.cumsum(n_rows)[:-1])
     hit = [i for i, mask in enumerate(per_group) if mask.any()]
     if hit:
-        rows = read_groups(file, [groups[i] for i in hit], RANKED_COLUMNS)
+        rows = read_groups(file, [groups[i] for i in hit], best.columns)
         mask = np.concatenate([per_group[i] for i in hit])
         best.add(rows.filter(pa.array(mask)))
 
 
-def _select(table: pa.Table, n: int) -> tuple[npt.NDArray[np.bool_], float]:
-    """Return which rows are the best ``n``, in ``_ORDER``, and the energy of the last of them."""
-    energy = table["energy"].to_numpy()
-    cut = float(np.partition(energy, n - 1)[n - 1])
-    is_best = energy < cut
-    (tied,) = np.nonzero(energy == cut)
+def _select(
+    table: pa.Table, values: npt.NDArray[np.float64], n: int
+) -> tuple[npt.NDArray[np.bool_], float]:
+    """Return which rows are the best ``n``, ties in ``_TIES``, and the value of the last."""
+    cut = float(np.partition(values, n - 1)[n - 1])
+    is_best = values < cut
+    (tied,) = np.nonzero(values == cut)
     among = table.select(["name", "index"]).take(pa.array(tied))
-    in_order = pc.sort_indices(among, _ORDER[1:]).to_numpy()
+    in_order = pc.sort_indices(among, _TIES).to_numpy()
     is_best[tied[in_order[: n - np.count_nonzero(is_best)]]] = True
     return is_best, cut
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from osong.library import Record
+    from osong.rescoring.stream import CnnScore
 
 __all__ = ["DockedMolecule", "DockedPose", "Docker", "FailedMolecule", "Outcome", "checked"]
 
@@ -67,6 +68,8 @@ class DockedMolecule:
         What came with it (data items of an SD file), names and values.
     backend
         Where it was docked, "cpu" or "cuda": counted for a part, and in no row.
+    cnn
+        What networks say of each pose, or why they cannot; empty where none were asked.
     """
 
     poses: tuple[DockedPose, ...]
@@ -76,6 +79,7 @@ class DockedMolecule:
     n_heavy: int
     properties: tuple[tuple[str, str], ...] = ()
     backend: str = "cpu"
+    cnn: tuple[CnnScore | str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from osong_workflows.part_names import (
     part_problem,
     set_aside,
 )
-from osong_workflows.parts import PART_SCHEMA, PartFile
+from osong_workflows.parts import PART_SCHEMA, RESCORED_SCHEMA, PartFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,8 +88,9 @@ def _join(
         n_ok += ok
         failures += failed
         backends += part_backends(path)
-    with PartFile(folder.parts, shard, pilot, scratch) as file:
-        for table in _groups(paths):
+    schema = _schema_of(paths[0])
+    with PartFile(folder.parts, shard, pilot, scratch, schema) as file:
+        for table in _groups(paths, schema):
             file.write(table)
         file.finish(n_ok, failures, backends)
 
@@ -115,7 +116,13 @@ def check_chunk_parts(
     return valid, tuple(damaged)
 
 
-def _groups(paths: list[Path]) -> Iterator[pa.Table]:
+def _schema_of(part: Path) -> pa.Schema:
+    """Return the columns of a campaign's parts."""
+    is_rescored = "cnn_score" in pq.read_schema(part).names
+    return RESCORED_SCHEMA if is_rescored else PART_SCHEMA
+
+
+def _groups(paths: list[Path], schema: pa.Schema) -> Iterator[pa.Table]:
     """Yield the rows of all parts in order, in tables of the packed size.
 
     Where rows are cut depends on their number alone, so the bytes of the packed file do too.
@@ -128,15 +135,15 @@ def _groups(paths: list[Path]) -> Iterator[pa.Table]:
                 table = file.read_row_group(group, use_threads=False)
                 while n_waiting + len(table) >= _ROWS_PER_GROUP:
                     taken = _ROWS_PER_GROUP - n_waiting
-                    yield _joined([*waiting, table.slice(0, taken)])
+                    yield _joined([*waiting, table.slice(0, taken)], schema)
                     table, waiting, n_waiting = table.slice(taken), [], 0
                 if len(table):
                     waiting.append(table)
                     n_waiting += len(table)
     if waiting:
-        yield _joined(waiting)
+        yield _joined(waiting, schema)
 
 
-def _joined(tables: list[pa.Table]) -> pa.Table:
+def _joined(tables: list[pa.Table], schema: pa.Schema) -> pa.Table:
     # One chunk a column, so that how the rows came in pieces leaves no trace in the file's pages.
-    return pa.concat_tables(tables).cast(PART_SCHEMA).combine_chunks()
+    return pa.concat_tables(tables).cast(schema).combine_chunks()

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from osong.errors import CampaignError
+from osong_workflows.cnn_columns import CNN_FIELDS, cnn_values
 from osong_workflows.folder import DiscardableFile, full_disk, sync_folder
 from osong_workflows.outcome import DockedMolecule, FailedMolecule, Outcome
 from osong_workflows.part_names import part_name
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from osong.library import Record
     from osong_workflows.part_names import Piece
 
-__all__ = ["LEDGER_COLUMNS", "PART_SCHEMA", "PartFile", "PartWriter"]
+__all__ = ["LEDGER_COLUMNS", "PART_SCHEMA", "RESCORED_SCHEMA", "PartFile", "PartWriter"]
 
 _POSE: Final = pa.struct(
     [
@@ -62,6 +63,9 @@ PART_SCHEMA: Final = pa.schema(
 """A part's columns; energies in kcal/mol, coordinates in angstrom. Nothing in it depends on when,
 where or by how many workers it was made."""
 
+RESCORED_SCHEMA: Final = pa.schema([*PART_SCHEMA, *CNN_FIELDS])
+"""The same for a campaign whose poses networks score."""
+
 LEDGER_COLUMNS: Final = tuple(name for name in PART_SCHEMA.names if name != "poses")
 
 _ROWS_PER_GROUP: Final = 256
@@ -81,6 +85,8 @@ class PartFile:
         Who works at it; in the temporary name, so that what a killed pilot left is known.
     scratch
         A folder on a local disk; the campaign's file system then sees one write of the whole file.
+    schema
+        Its columns.
 
     Raises
     ------
@@ -88,7 +94,15 @@ class PartFile:
         The disk is full; earlier parts stay.
     """
 
-    def __init__(self, place: Path, piece: Piece, pilot: str, scratch: Path | None = None) -> None:
+    def __init__(
+        self,
+        place: Path,
+        piece: Piece,
+        pilot: str,
+        scratch: Path | None = None,
+        schema: pa.Schema = PART_SCHEMA,
+    ) -> None:
+        self.schema = schema
         self._place = place
         self._piece = piece
         unique = f"{piece.index:06d}-{pilot}-{uuid.uuid4().hex[:8]}"
@@ -103,7 +117,7 @@ class PartFile:
             self._sink = DiscardableFile(self._draft)
             self._writer = pq.ParquetWriter(
                 self._sink,
-                PART_SCHEMA,
+                self.schema,
                 compression="zstd",
                 compression_level=3,
                 write_page_checksum=True,
@@ -216,7 +230,7 @@ class PartWriter:
 
     def _flush(self) -> None:
         if self._rows:
-            self._file.write(pa.Table.from_pylist(self._rows, PART_SCHEMA))
+            self._file.write(pa.Table.from_pylist(self._rows, self._file.schema))
             self._rows = []
 
 
@@ -271,6 +285,7 @@ def _row(record: Record, outcome: Outcome) -> dict[str, Any]:
             }
             for pose in outcome.poses
         ],
+        **(cnn_values(outcome.cnn) if outcome.cnn else {}),
     }
 
 

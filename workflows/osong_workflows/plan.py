@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from osong.errors import CampaignError, ResourceError
 from osong_workflows.cutting import Cut, choose_cut, given_cut
 from osong_workflows.folder import write_atomically
+from osong_workflows.pose_rescoring import BYTES_PER_RESCORER, rescoring_seconds
 from osong_workflows.staging import StagedFile, StagedLibrary, read_staged
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ __all__ = [
     "bytes_per_molecule",
     "chunk_records",
     "make_plan",
+    "process_bytes",
     "read_plan",
 ]
 
@@ -222,6 +224,11 @@ def bytes_per_molecule(n_poses: int) -> int:
     return _BYTES_PER_ROW + n_poses * _BYTES_PER_POSE
 
 
+def process_bytes(grid_bytes: int, *, rescores: bool) -> int:
+    """Return the memory that a docking process takes: kernels, grid maps, networks."""
+    return BYTES_PER_PROCESS + grid_bytes + (BYTES_PER_RESCORER if rescores else 0)
+
+
 def make_plan(
     folder: CampaignFolder,
     settings: CampaignSettings,
@@ -240,6 +247,7 @@ def make_plan(
         The results would not fit on the disk.
     """
     seconds = SECONDS_PER_MOLECULE.get(settings.effort, SECONDS_PER_MOLECULE["fast"])
+    seconds += rescoring_seconds(settings.networks, settings.n_poses)
     cut = choose_cut(library.n_records, seconds, workers)
     if chunk_size is not None or shard_chunks is not None:
         cut = given_cut(library.n_records, chunk_size or cut.chunk_size, shard_chunks)
@@ -260,7 +268,7 @@ def make_plan(
         library_digest=library.digest,
         input_bytes=library.n_bytes,
         parts_bytes=parts_bytes,
-        memory_bytes_per_worker=BYTES_PER_PROCESS + grid_bytes,
+        memory_bytes_per_worker=process_bytes(grid_bytes, rescores=bool(settings.networks)),
         n_files=0,
         input_files=library.files,
     )

@@ -9,7 +9,7 @@ from osong.backend import choose_backend
 from osong.errors import InputError
 from osong_workflows.campaign_file import read_campaign_file
 from osong_workflows.docking import DEFAULT_DOCKER
-from osong_workflows.estimate import count_library, estimate_campaign, usual_time
+from osong_workflows.estimate import count_library, estimate_campaign, rescoring_time, usual_time
 from osong_workflows.file_campaigns import settings_of
 from osong_workflows.place import place_of_site, this_machine
 from osong_workflows.refusals import refusals
@@ -70,7 +70,11 @@ def plan_campaign(
     except InputError as error:
         raise file.place.error(("library",), str(error)) from error
     settings = [settings_of(file, target, docker=docker) for target in targets]
-    time = usual_time(file.tables.search.effort, is_prepared=file.is_prepared)
+    time = usual_time(
+        file.tables.search.effort,
+        is_prepared=file.is_prepared,
+        rescoring_s=rescoring_time(file),
+    )
     if sample is not None:
         # The largest box is where it takes longest.
         largest = max(range(len(targets)), key=lambda index: targets[index].box.volume)

@@ -11,13 +11,14 @@ import os
 import uuid
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from osong.errors import CampaignError
+from osong_workflows.cnn_columns import CNN_FIELDS
 from osong_workflows.folder import full_disk, sync_folder
 from osong_workflows.merge import RANKED_COLUMNS
 from osong_workflows.parts import PART_SCHEMA
@@ -28,21 +29,15 @@ if TYPE_CHECKING:
     from osong.rescoring.rescorer import Rescorer
     from osong.rescoring.stream import PoseRescorer
     from osong_workflows.folder import CampaignFolder
+    from osong_workflows.merge import CnnRank
 
 __all__ = [
-    "RANKS",
-    "CnnRank",
-    "RankBy",
     "RescoredFile",
     "RescoredMolecules",
     "best_rescored",
+    "is_rescored",
     "sweep",
 ]
-
-CnnRank: TypeAlias = Literal["cnn_score", "cnn_affinity", "cnn_vs"]
-RankBy: TypeAlias = Literal["energy", "cnn_score", "cnn_affinity", "cnn_vs"]
-"""What hits may be ranked by: kcal/mol, lowest first, or what networks say, highest first."""
-RANKS: Final[tuple[str, ...]] = get_args(RankBy)
 
 _FILE: Final = "rescored.parquet"
 _KEY: Final = b"osong.key"
@@ -50,21 +45,7 @@ _SAYS: Final = b"osong.rescoring"
 _VERSION: Final = 1
 """Of what decides scores, beside networks and options."""
 
-_SCORE: Final = pa.struct(
-    [("score", pa.float64()), ("affinity", pa.float64()), ("variance", pa.float64())]
-)
-_SCHEMA: Final = pa.schema(
-    [
-        *(PART_SCHEMA.field(name) for name in RANKED_COLUMNS),
-        ("cnn_pose", pa.int32()),  # of the part's poses, from 1, that of the highest CNNscore
-        ("cnn_score", pa.float64()),
-        ("cnn_affinity", pa.float64()),
-        ("cnn_vs", pa.float64()),
-        ("cnn_variance", pa.float64()),
-        ("cnn_poses", pa.list_(_SCORE)),  # of all kept poses, in the part's order
-        ("cnn_reason", pa.string()),  # why there are no scores
-    ]
-)
+_SCHEMA: Final = pa.schema([*(PART_SCHEMA.field(name) for name in RANKED_COLUMNS), *CNN_FIELDS])
 
 
 @dataclass(frozen=True)
@@ -95,6 +76,11 @@ class RescoredMolecules:
     n_replaced: int
     failures: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
+
+
+def is_rescored(folder: CampaignFolder) -> bool:
+    """Return whether there is such a file."""
+    return (folder.path / _FILE).exists()
 
 
 def sweep(folder: CampaignFolder) -> None:

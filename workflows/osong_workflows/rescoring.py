@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from osong.errors import CampaignError, InputError
+from osong_workflows.cnn_columns import cnn_values
 from osong_workflows.export import row_molecules
 from osong_workflows.folder import locked_by
 from osong_workflows.merge import RANKED_COLUMNS, best_molecules, pose_rows
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from osong.rescoring.rescorer import Rescorer
-    from osong.rescoring.stream import CnnScore, PoseRescorer
+    from osong.rescoring.stream import PoseRescorer
     from osong_workflows.folder import CampaignFolder
     from osong_workflows.part_names import Results
     from osong_workflows.rescored_file import RescoredMolecules
@@ -177,24 +178,6 @@ def _scored(rows: Sequence[Mapping[str, Any]], scorer: PoseRescorer) -> list[dic
     mols = [row_molecules(row) for row in rows]
     results = iter(scorer.score([mol for poses in mols for mol in poses]))
     return [
-        {name: row[name] for name in RANKED_COLUMNS} | _cnn_values([next(results) for _ in poses])
+        {name: row[name] for name in RANKED_COLUMNS} | cnn_values([next(results) for _ in poses])
         for row, poses in zip(rows, mols, strict=True)
     ]
-
-
-def _cnn_values(results: Sequence[CnnScore | str]) -> dict[str, Any]:
-    """Return the columns of a molecule: those of the pose that networks think right."""
-    scores = [result for result in results if not isinstance(result, str)]
-    if len(scores) < len(results):
-        return {"cnn_reason": next(result for result in results if isinstance(result, str))}
-    best = max(range(len(scores)), key=lambda i: scores[i].score)
-    return {
-        "cnn_pose": best + 1,
-        "cnn_score": scores[best].score,
-        "cnn_affinity": scores[best].affinity,
-        "cnn_vs": scores[best].vs,
-        "cnn_variance": scores[best].variance,
-        "cnn_poses": [
-            {"score": s.score, "affinity": s.affinity, "variance": s.variance} for s in scores
-        ],
-    }

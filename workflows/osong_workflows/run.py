@@ -34,7 +34,7 @@ from osong_workflows.part_names import (
     part_place,
     part_problem,
 )
-from osong_workflows.parts import PartFile, PartWriter
+from osong_workflows.parts import PART_SCHEMA, RESCORED_SCHEMA, PartFile, PartWriter
 from osong_workflows.pipeline import DevicePipeline
 from osong_workflows.plan import chunk_records, read_plan
 from osong_workflows.settings import SCORE, read_settings
@@ -83,6 +83,7 @@ class Run:
                 f"{order.folder}: was made with the docker '{settings.docker}', not "
                 f"'{order.docker}'"
             )
+        self._schema = RESCORED_SCHEMA if settings.rescore else PART_SCHEMA
         self._pilot = order.pilot
         self._scratch = _scratch_folder(order.scratch)
         backend = backend_for(order.backend, settings)
@@ -165,7 +166,7 @@ class Run:
         with self._lock:
             self._restarts[threading.get_ident()] = (chunk, restarts)
         place = part_place(self._folder, self._plan, chunk)
-        part = PartWriter(PartFile(place, chunk, self._pilot, self._scratch))
+        part = PartWriter(PartFile(place, chunk, self._pilot, self._scratch, self._schema))
         try:
             self._fill(part, chunk, with_care=task.with_care)
         except ResourceError:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from hashlib import blake2b
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from osong.errors import CampaignError, InputError
+from osong_workflows.pose_rescoring import network_hashes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = [
+    "DEFAULT_MODELS",
     "SCORE",
     "CampaignSettings",
     "dump_ligand_options",
@@ -26,6 +28,8 @@ __all__ = [
 
 SCORE: Final = "score"
 """The effort without any search: poses are scored as they stand in the library."""
+DEFAULT_MODELS: Final = "crossdock_default2018"
+"""Networks of a campaign that rescores: the fastest that is shipped (docs/rescoring.md)."""
 _WITHOUT_SEARCH: Final = {"n_poses": 1, "seed": 0, "ligands": {}}
 """What then decides nothing, and so is no difference between two requests."""
 
@@ -64,6 +68,10 @@ class CampaignSettings(BaseModel):
         Fields of ``osong.ligands.LigandOptions``.
     reading
         How to read the library, where that was said: options of ``osong.library.read_records``.
+    rescore
+        "gnina": networks score the poses that are kept; "": none do.
+    networks
+        Name and SHA-256 of the networks.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -80,12 +88,19 @@ class CampaignSettings(BaseModel):
     docker: str
     ligands: dict[str, Any] = Field(default_factory=dict)
     reading: dict[str, str | int] = Field(default_factory=dict)
+    rescore: Literal["", "gnina"] = ""
+    networks: dict[str, str] = Field(default_factory=dict)
 
     def digest(self) -> str:
         """Return a hash of all that decides results, in hexadecimal."""
-        asked = self.model_dump(exclude=set(_NOT_COMPARED))
+        asked = self._dump(_NOT_COMPARED)
         text = json.dumps(asked, sort_keys=True)
         return blake2b(text.encode(), digest_size=16).hexdigest()
+
+    def _dump(self, without: Set[str] = frozenset()) -> dict[str, Any]:
+        """Return the fields; nothing of rescoring where there is none, as in older campaigns."""
+        of_rescoring = () if self.rescore else ("rescore", "networks")
+        return self.model_dump(exclude={*without, *of_rescoring})
 
     def differences(self, other: CampaignSettings) -> list[str]:
         """Return what differs in ``other``, each as "field is A there, B here"."""
@@ -101,25 +116,41 @@ class CampaignSettings(BaseModel):
 
     def to_toml(self) -> str:
         """Return the text of ``campaign.toml``."""
-        values = self.model_dump()
-        tables = {name: values.pop(name) for name in ("ligands", "reading")}
+        values = self._dump()
+        names = ("ligands", "reading", *(("networks",) if self.rescore else ()))
+        tables = {name: values.pop(name) for name in names}
         lines = [f"{key} = {_toml_value(value)}" for key, value in values.items()]
         for name, table in tables.items():
-            lines += ["", f"[{name}]"]
+            lines += ["", f"[{name}]", *_notes_on(name)]
             lines += [f"{key} = {_toml_value(value)}" for key, value in table.items()]
         return _HEADER + "\n".join(lines) + "\n"
 
 
-def make_settings(**fields: Any) -> CampaignSettings:
+def _notes_on(table: str) -> list[str]:
+    """Return comments on a table: whose weights networks have."""
+    if table != "networks":
+        return []
+    from osong.rescoring.weights import LICENCE
+
+    return [f"# {LICENCE}"]
+
+
+def make_settings(*, rescore_models: str = DEFAULT_MODELS, **fields: Any) -> CampaignSettings:
     """Return checked settings.
+
+    Parameters
+    ----------
+    rescore_models
+        Name of the networks, where there is ``rescore``.
 
     Raises
     ------
     InputError
         A value is out of range; one line names it.
     """
+    networks = network_hashes(rescore_models) if fields.get("rescore") else {}
     try:
-        settings = CampaignSettings(**fields)
+        settings = CampaignSettings(**fields, networks=networks)
     except ValidationError as error:
         raise InputError(f"campaign: {_first_problem(error)}") from error
     return settings.model_copy(update=_WITHOUT_SEARCH) if settings.effort == SCORE else settings

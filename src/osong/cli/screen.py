@@ -1,7 +1,7 @@
 """`osong screen`: a whole library; the results are a campaign folder."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,6 +18,7 @@ from osong.cli.options import (
     TargetChoice,
     WorkersOption,
 )
+from osong.errors import InputError
 
 __all__ = ["screen"]
 
@@ -54,6 +55,16 @@ def screen(
     timeout: Annotated[
         float, typer.Option(metavar="S", help="Seconds after which a molecule is given up.")
     ] = 600.0,
+    rescore: Annotated[
+        Literal["gnina"] | None,
+        typer.Option(help="gnina: networks score the poses that are kept (osong[ml])."),
+    ] = None,
+    rescore_models: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Networks or an ensemble for --rescore; a fast one by default."
+        ),
+    ] = None,
     hits: Annotated[int, typer.Option(min=1, metavar="N", help="Hits to show at the end.")] = 20,
     *,
     reading: LibraryChoice,
@@ -71,6 +82,13 @@ def screen(
     """
     from osong.campaigns import screen as run
 
+    of_networks: dict[str, str] = {}
+    if rescore is not None:
+        of_networks["rescore"] = rescore
+    if rescore_models is not None:
+        if rescore is None:
+            raise InputError("--rescore-models needs --rescore gnina")
+        of_networks["rescore_models"] = rescore_models
     path = library_path(library)
     prepared = target.load()
     with stopped_hint(out):
@@ -87,6 +105,7 @@ def screen(
             backend=backend,
             ligand_options=ligand.options(),
             molecule_timeout_s=timeout,
+            **of_networks,
             **reading.reading(),
         )
     print_results(campaign, hits)
