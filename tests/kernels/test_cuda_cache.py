@@ -89,7 +89,7 @@ def test_code_is_compiled_once_for_each_make_of_device_and_anew_after_a_change(r
     elsewhere = root / "osong_kernels" / "cuda" / "warp.py"
     elsewhere.write_text(elsewhere.read_text() + "# changed\n")
     assert _run(root, "90") == ["sm_90 0 1 True"]
-    assert len(list(root.rglob("*.kernel"))) == 3, "the old ones may be those of another environment"
+    assert len(list(root.rglob("*.kernel"))) == 3, "the old ones may be of another environment"
 
 
 def test_a_folder_that_cannot_be_written_is_no_error(root: Path) -> None:
