@@ -100,7 +100,7 @@ def cross_validate(
         for k in range(N_FOLDS):
             held = np.flatnonzero(fold == k)
             fusion = fit_fusion([case.poses for case, f in zip(cases, fold, strict=True) if f != k])
-            found[seed, held] = successes([cases[i] for i in held], fusion, n_poses)
+            found[seed, held] = successes([cases[i] for i in held.tolist()], fusion, n_poses)
     return found
 
 
