@@ -7,11 +7,13 @@ import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import osong.active
 from osong.active import (
     Acquisition,
     ActiveLoop,
@@ -152,7 +154,8 @@ def measure_active(
                 initial=initial, acquisition=acquisition,  # type: ignore[arg-type]
                 surrogate=surrogate or SurrogateOptions(), seed=seed,
             )  # fmt: skip
-            run = _one_run(store, known, out / f"{name}-{seed}", settings, seed == first_seed)
+            folder = out / f"runs-{_recipe(known)}" / f"{name}-{seed}"
+            run = _one_run(store, known, folder, settings, seed == first_seed)
             say(f"{name}, seed {seed}: " + " ".join(f"{100 * x:.1f}" for x in run.found))
             runs.append(run)
     asked = {
@@ -162,6 +165,14 @@ def measure_active(
     }  # fmt: skip
     n_failed = len(known.scores) - n
     return ActiveTable(Path(scores).name, n, n_failed, k, size, tuple(runs), asked)
+
+
+def _recipe(known: KnownScores) -> str:
+    """Return a hash of the scores and of what picks molecules: older runs are not taken for new."""
+    digest = blake2b(np.ascontiguousarray(known.scores, np.float64).tobytes(), digest_size=6)
+    for path in sorted(Path(osong.active.__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _one_run(

@@ -18,7 +18,7 @@ from osong.rescoring import fusion as shipped
 from osong.rescoring.fusion import Fusion, fit_fusion
 from osong.whole_files import write_whole
 from osong_benchmarks.complexes import in_shard, read_complexes
-from osong_benchmarks.fusion_poses import dock_complexes, read_docked
+from osong_benchmarks.fusion_poses import DockedComplex, dock_complexes, read_docked
 from osong_benchmarks.fusion_scores import Case, member_names, read_cases, score_poses
 from osong_benchmarks.fusion_tables import Fitted, failure_lines, fusion_text
 from osong_benchmarks.results import provenance
@@ -30,13 +30,14 @@ ENSEMBLES: Final = ("crossdock_default2018", "all_default_to_default_1.3_1", "de
 """The cheapest network of gninatorch's, GNINA 1.3's fast one, and the default ensemble."""
 SCORINGS: Final = ("vina", "vinardo")
 _DOCUMENT: Final = Path("docs/rescoring.md")
+_EFFORT: Final = "balanced"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.add_argument("--scorings", nargs="*", choices=SCORINGS, default=list(SCORINGS))
     parser.add_argument("--models", nargs="*", default=list(ENSEMBLES), help="networks, ensembles")
-    parser.add_argument("--effort", default="balanced", help="of the docking")
+    parser.add_argument("--effort", default=_EFFORT, help="of the docking")
     parser.add_argument("--only", nargs="*", default=[], help="names of complexes")
     parser.add_argument("--shard", default="1/1", help="i/n: every n-th complex")
     parser.add_argument("--summary", action="store_true", help="dock and score nothing")
@@ -60,9 +61,28 @@ def main(args: argparse.Namespace) -> None:
     text = f"{fusion_text(fitted)}\n\n{failure_lines(docked)}"
     print(text)
     if args.write:
+        _check_complete(args, fitted, docked)
         note = provenance(_command(args))
         write_table(_DOCUMENT, "fusion", text, note)
         write_whole(_weights_file(), weights_text(fitted, note))
+
+
+def _check_complete(
+    args: argparse.Namespace, fitted: Sequence[Fitted], docked: Sequence[DockedComplex]
+) -> None:
+    """End where what would be written were not of all complexes: weights are shipped."""
+    asked = (args.scorings, args.models, args.effort, args.only)
+    if asked != (list(SCORINGS), list(ENSEMBLES), _EFFORT, []):
+        raise SystemExit("--write wants all scorings, models and complexes, and the default effort")
+    names = {complex_.name for complex_ in read_complexes(args.data)}
+    for fit in fitted:
+        failed = {d.name for d in docked if d.scoring == fit.scoring and d.problem}
+        left = names - failed - {case.name for case in fit.cases}
+        if left:
+            raise SystemExit(
+                f"--write wants all complexes: of {len(names)}, {len(fit.cases)} are ranked and "
+                f"{len(failed)} failed with {fit.scoring}, {fit.models}; not done: {len(left)}"
+            )
 
 
 def _prepare(args: argparse.Namespace, out: Path) -> None:

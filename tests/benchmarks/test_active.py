@@ -95,6 +95,17 @@ def test_the_command_from_end_to_end(tmp_path: Path) -> None:
     again = CliRunner().invoke(app, words)
     assert json.loads((tmp_path / "out" / "active.json").read_text())["runs"][0]["found"] == greedy
     assert again.exit_code == 0
+    path.write_text(
+        "smiles,score\n"
+        + "".join(f"{text},{-score:.2f}\n" for text, score in zip(smiles, scores, strict=True))
+        + "C1CC,-99\nCCO,\n"
+    )
+    CliRunner().invoke(app, words)
+    other = json.loads((tmp_path / "out" / "active.json").read_text())["runs"][0]["found"]
+    fresh = [*words[:-1], str(tmp_path / "fresh")]
+    CliRunner().invoke(app, fresh)
+    assert other == json.loads((tmp_path / "fresh" / "active.json").read_text())["runs"][0]["found"]
+    assert other != greedy, "scores that changed are no older run's"
 
 
 @pytest.mark.parametrize(

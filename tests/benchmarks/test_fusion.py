@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from osong.rescoring.fusion import ENERGY_ALONE, Fusion, LabelledPoses, fit_fusion
+from osong_benchmarks import fusion
 from osong_benchmarks.fusion import weights_text
 from osong_benchmarks.fusion_poses import DockedComplex, read_docked
 from osong_benchmarks.fusion_scores import Case, member_names, read_cases
@@ -113,6 +116,22 @@ def test_weights_are_a_file_that_can_be_read() -> None:
     assert [read[0][key] for key in ("energy", "log_odds", "affinity")] == [1.0, 0.5, -0.25]
     assert (read[0]["scoring"], read[0]["models"]) == ("vina", "default")
     assert read[0]["complexes"] == 60
+
+
+def test_weights_of_some_complexes_are_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fusion, "read_complexes", lambda data: [SimpleNamespace(name="unknown")])
+    args = argparse.Namespace(
+        scorings=["vina", "vinardo"], models=list(fusion.ENSEMBLES), effort="balanced", only=[],
+        data=tmp_path,
+    )  # fmt: skip
+    fitted = [Fitted("vina", "default", _cases(), Fusion(1.0, 0.5, 0.0))]
+    with pytest.raises(SystemExit, match=r"of 1, 60 are ranked and 0 failed .* not done: 1"):
+        fusion._check_complete(args, fitted, [])
+    args.only = ["1abc"]
+    with pytest.raises(SystemExit, match="--write wants all scorings, models and complexes"):
+        fusion._check_complete(args, fitted, [])
 
 
 def _stored(folder: Path, name: str, scores: dict[str, list[float]], problem: str = "") -> None:

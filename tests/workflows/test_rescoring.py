@@ -164,16 +164,42 @@ def test_work_that_was_cut_off_is_kept(
         campaign.rescore(10, rescorer=rescorer, step=step)
     half = campaign.folder / ".rescored.parquet.0123.tmp"
     half.write_bytes(b"half")
-    assert campaign.rescore(10, rescorer=rescorer).n_kept == 2
+    assert campaign.rescore(10, rescorer=rescorer).n_kept == 3
     assert not half.exists()
 
 
-def test_other_networks_take_the_place_of_rows(campaign: Campaign, rescorer: Rescorer) -> None:
+def test_what_was_scored_is_kept_whatever_ends_it(
+    campaign: Campaign, rescorer: Rescorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rescoring, "_AT_ONCE", 1)
+    steps = []
+
+    def step(n: int) -> None:
+        steps.append(n)
+        if sum(steps) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        campaign.rescore(10, rescorer=rescorer, step=step)
+    assert campaign.rescore(10, rescorer=rescorer).n_kept == 3
+
+
+def test_rows_of_other_networks_are_put_aside_and_come_back(
+    campaign: Campaign, rescorer: Rescorer
+) -> None:
     campaign.rescore(2, rescorer=rescorer)
+    before = campaign.top(rank_by="cnn_score")
     turned = Rescorer(MODEL, 4, device="cpu")
-    done = campaign.rescore(2, rescorer=turned)
-    assert (done.n_kept, done.n_replaced) == (0, 2)
+    done = campaign.rescore(1, rescorer=turned)
+    assert (done.n_kept, done.n_aside) == (0, 2)
+    assert done.aside is not None
+    assert done.aside.exists()
     assert (campaign.top(rank_by="cnn_score")["cnn_variance"] > 0).all()
+    back = campaign.rescore(2, rescorer=rescorer)
+    assert (back.n_kept, back.n_aside) == (2, 1)
+    assert not done.aside.exists(), "they have the file again"
+    pd.testing.assert_frame_equal(campaign.top(rank_by="cnn_score"), before)
+    assert campaign.rescore(1, rescorer=turned).n_kept == 1
 
 
 def test_molecule_that_cannot_be_scored_is_a_row(

@@ -1,7 +1,8 @@
 """`rescored.parquet`: what GNINA's networks say of a campaign's best molecules, beside the parts.
 
 One row a molecule, in the library's order. The file is written whole under a temporary name and
-renamed; whoever rescores again with the same networks keeps its rows.
+renamed; whoever rescores again with the same networks keeps its rows. Those of other networks are
+put aside, into a file named by their key, and are there again when these networks are.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import uuid
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +26,7 @@ from osong_workflows.merge import RANKED_COLUMNS
 from osong_workflows.parts import PART_SCHEMA
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from osong.rescoring.rescorer import Rescorer
@@ -60,8 +63,10 @@ class RescoredMolecules:
         Molecules that were asked for, and how they ended.
     n_kept
         Those that were rescored before.
-    n_replaced
-        Rows of other networks or options that were in the file before.
+    n_aside
+        Rows of other networks or options that were in the file before, and are in ``aside`` now.
+    aside
+        Where those are; None where there were none.
     failures
         Name and reason of the first that failed.
     notes
@@ -73,7 +78,8 @@ class RescoredMolecules:
     n_ok: int
     n_failed: int
     n_kept: int
-    n_replaced: int
+    n_aside: int
+    aside: Path | None
     failures: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
 
@@ -139,8 +145,11 @@ class RescoredFile:
         self._campaign = campaign_key
         self._scorer = scorer
         self._key = _rescoring_key(campaign_key, scorer.rescorer)
-        self._tables, self._before, self._n_replaced = _read_kept(self._path, self._key)
-        self._is_changed = False
+        self._aside, self._n_aside = _others(self._path, self._key)
+        mine = _aside(self._path, self._key) if self._aside is not None else self._path
+        self._tables, self._before = _read_kept(mine)
+        # What was put aside earlier comes back, with or without new rows.
+        self._is_changed = self._aside is not None and len(self._tables[0]) > 0
 
     def missing(self, best: pa.Table) -> pa.Table:
         """Return the molecules that have no row, and let go of rows with another energy."""
@@ -172,11 +181,14 @@ class RescoredFile:
                     pq.write_table(table, file, compression="zstd", write_page_checksum=True)
                     file.flush()
                     os.fsync(file.fileno())
+                if self._aside is not None and self._path.exists():
+                    self._path.replace(self._aside)
                 temporary.replace(self._path)
             finally:
                 temporary.unlink(missing_ok=True)
             sync_folder(self._path.parent)
         self._is_changed = False
+        _aside(self._path, self._key).unlink(missing_ok=True)
 
     def summary(self, best: pa.Table, n_kept: int) -> RescoredMolecules:
         """Count how the molecules that were asked for ended."""
@@ -190,7 +202,8 @@ class RescoredFile:
             n_ok=len(asked) - len(failed),
             n_failed=len(failed),
             n_kept=n_kept,
-            n_replaced=self._n_replaced,
+            n_aside=self._n_aside,
+            aside=self._aside,
             failures=tuple((row["name"], row["cnn_reason"]) for row in shown),
             notes=tuple(self._describe()["notes"]),
         )
@@ -216,16 +229,36 @@ def _rescoring_key(campaign_key: str, rescorer: Rescorer) -> str:
     return blake2b(json.dumps(decides).encode(), digest_size=16).hexdigest()
 
 
-def _read_kept(path: Path, key: str) -> tuple[list[pa.Table], dict[str, Any], int]:
-    """Return the rows of the same networks, what the file says of them, and how many others."""
+def _aside(path: Path, key: str) -> Path:
+    """Return where the rows of some networks are while others have the file."""
+    return path.with_name(f"{path.stem}.{key[:12]}{path.suffix}")
+
+
+def _others(path: Path, key: str) -> tuple[Path | None, int]:
+    """Return where the rows of other networks go, and how many there are; None for none."""
+    with _reading(path) as file:
+        if file is None:
+            return None, 0
+        found = ((file.schema_arrow.metadata or {}).get(_KEY) or b"none").decode()
+        return (None, 0) if found == key else (_aside(path, found), file.metadata.num_rows)
+
+
+def _read_kept(path: Path) -> tuple[list[pa.Table], dict[str, Any]]:
+    """Return the rows of a file and what it says of them; none where there is none."""
+    with _reading(path) as file:
+        if file is None:
+            return [_SCHEMA.empty_table()], {}
+        return [file.read().cast(_SCHEMA)], _says(file.schema_arrow)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[pq.ParquetFile | None]:
+    """Open a file; None where there is none."""
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            schema = file.schema_arrow
-            if ((schema.metadata or {}).get(_KEY) or b"").decode() != key:
-                return [_SCHEMA.empty_table()], {}, file.metadata.num_rows
-            return [file.read().cast(_SCHEMA)], _says(schema), 0
+            yield file
     except FileNotFoundError:
-        return [_SCHEMA.empty_table()], {}, 0
+        yield None
     except (OSError, pa.ArrowException) as error:
         raise CampaignError(_damage(path, str(error))) from error
 

@@ -119,14 +119,17 @@ def rescore_molecules(
         n_kept = len(best) - len(missing)
         step(n_kept)
         written, took = time.monotonic(), 0.0
-        for rows in _batches(_rows(missing, locate)):
-            store.add(_scored(rows, scorer))
-            step(len(rows))
-            now = time.monotonic()
-            if now - written > max(_WRITE_EVERY_S, _WRITE_SHARE * took):
-                store.write()
-                written, took = time.monotonic(), time.monotonic() - now
-        store.write()
+        try:
+            for rows in _batches(_rows(missing, locate)):
+                store.add(_scored(rows, scorer))
+                step(len(rows))
+                now = time.monotonic()
+                if now - written > max(_WRITE_EVERY_S, _WRITE_SHARE * took):
+                    store.write()
+                    written, took = time.monotonic(), time.monotonic() - now
+        finally:
+            # Also when the user has had enough, or a part is damaged: rows cost seconds each.
+            store.write()
         return store.summary(best, n_kept)
 
 

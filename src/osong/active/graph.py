@@ -201,8 +201,12 @@ def _fit(
 ) -> _Arrays:
     """Train one network, or take it if it was trained before."""
     z, mean, deviation = score_scale(scores)
-    told = repr((_N_HIDDEN, _N_PASSES, _EPOCHS, _BATCH, _LEARNING_RATE, seed, number, smiles))
-    digest = blake2b(told.encode() + z.tobytes(), digest_size=8).hexdigest()
+    recipe = (
+        _N_HIDDEN, _N_PASSES, _EPOCHS, _FEWEST_STEPS, _BATCH, _LEARNING_RATE, _WEIGHT_DECAY,
+        list(_SHAPES.items()), seed, number, smiles,
+    )  # fmt: skip
+    raw = np.ascontiguousarray(scores, np.float64).tobytes()  # what is kept has their scale
+    digest = blake2b(repr(recipe).encode() + raw, digest_size=8).hexdigest()
     path = checkpoint and checkpoint / f"{digest}.pt"
     if path and path.exists():
         return read_tensors(path)

@@ -43,6 +43,9 @@ _DRAWN_FROM: Final = 10
 _MOST_SPREAD: Final = 5000
 """A first batch of more is random: it covers the library without help."""
 
+_FEWEST: Final = 8
+"""Molecules of a batch: with fewer nothing can be held out."""
+
 
 @dataclass(frozen=True)
 class ActiveSettings:
@@ -80,8 +83,12 @@ class ActiveSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.batch < 8:
-            raise InputError(f"batch is {self.batch}: give at least 8, what a surrogate needs")
+        if self.batch < _FEWEST:
+            raise InputError(
+                f"batch is {self.batch}: give at least {_FEWEST}, what a surrogate needs"
+            )
+        if self.seed < 0:
+            raise InputError(f"seed is {self.seed}: give 0 or more")
         if self.budget < self.batch:
             raise InputError(f"a budget of {self.budget} is less than one batch of {self.batch}")
         if self.initial not in _INITIAL:
@@ -204,7 +211,8 @@ class ActiveLoop:
         InputError
             Where their number is not that of the molecules.
         CampaignError
-            Where something else is being waited for.
+            Where something else is being waited for, or all of many have failed: what docks is at
+            fault, then, and the round is asked for again.
         """
         scores = np.asarray(scores, dtype=np.float64)
         if scores.shape != request.index.shape:
@@ -221,6 +229,11 @@ class ActiveLoop:
             or not np.array_equal(waiting.index, request.index)
         ):
             raise CampaignError(f"{self.files.folder}: round {request.round} is not waited for")
+        if len(scores) >= _FEWEST and not np.isfinite(scores).any():
+            raise CampaignError(
+                f"{self.files.folder}: none of the {len(scores)} molecules of round "
+                f"{request.round} has a score: find out why docking fails, then go on with this run"
+            )
         self.files.write_answers(request.round, request.index, scores)
 
     def result(self) -> ActiveResult:

@@ -183,7 +183,7 @@ def _fit(
 ) -> _Weights:
     """Train some networks on the same molecules, or take those that were trained before."""
     z, mean, deviation = score_scale(scores)
-    path = checkpoint and checkpoint / f"{_inputs_digest(bits, z, n_members, seed)}.pt"
+    path = checkpoint and checkpoint / f"{_inputs_digest(bits, scores, n_members, seed)}.pt"
     if path and path.exists():
         return read_tensors(path)
     weights = _fit_networks(torch, *_coordinates(torch, bits, device), z, n_members, seed, device)
@@ -195,7 +195,7 @@ def _fit(
 
 
 def _inputs_digest(
-    bits: npt.NDArray[np.uint8], z: npt.NDArray[np.float32], n_members: int, seed: int
+    bits: npt.NDArray[np.uint8], scores: npt.NDArray[np.float64], n_members: int, seed: int
 ) -> str:
     settings = (
         N_HIDDEN, _MOST_COORDINATES, _STEPS, _EPOCHS, _BATCH, _LEARNING_RATE, _WEIGHT_DECAY,
@@ -203,7 +203,9 @@ def _inputs_digest(
     )  # fmt: skip
     digest = blake2b(repr(settings).encode(), digest_size=8)
     digest.update(bits.tobytes())
-    digest.update(z.tobytes())
+    digest.update(
+        np.ascontiguousarray(scores, np.float64).tobytes()
+    )  # what is kept has their scale
     return digest.hexdigest()
 
 

@@ -207,8 +207,8 @@ def _rescore_campaign(
         out.print(f"note: {note}", soft_wrap=True)
     for name, reason in done.failures:
         typer.echo(f"osong: not rescored: {name}: {reason}", err=True)
-    if done.n_replaced:
-        out.print(f"{plural(done.n_replaced, 'row')} of other networks were replaced")
+    if done.aside is not None:
+        out.print(f"{plural(done.n_aside, 'row')} of other networks put aside: {done.aside}")
     kept = f" ({done.n_kept:,} were there already)" if done.n_kept else ""
     out.print(
         f"{plural(done.n_in, 'molecule')} in = {done.n_ok:,} ok + {done.n_failed:,} failed{kept}: "

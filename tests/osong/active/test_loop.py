@@ -128,11 +128,33 @@ def test_failures_are_kept_and_never_asked_again(
     assert len(np.unique(result.index)) == len(result.index) == 90
 
 
-def test_too_many_failures_are_one_line(tmp_path: Path, store: FeatureStore) -> None:
-    scores = np.full(1400, np.nan)
-    with pytest.raises(InputError, match="with 30 of 30 molecules failed: 0 docked mol") as caught:
-        run_active(store, LookUp(scores), tmp_path / "run", settings())
+def test_too_many_failures_are_one_line(
+    tmp_path: Path, store: FeatureStore, known_scores: Scores
+) -> None:
+    few = np.full(1400, np.nan)
+    request = ActiveLoop(store, tmp_path / "few", settings()).next_request()
+    assert request is not None
+    few[request.index[:3]] = -7.0
+    with pytest.raises(InputError, match="with 27 of 30 molecules failed: 3 docked mol") as caught:
+        run_active(store, LookUp(few), tmp_path / "few", settings())
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("n_good", [0, 1])
+def test_a_round_in_which_all_fails_is_no_result(
+    tmp_path: Path, store: FeatureStore, known_scores: Scores, n_good: int
+) -> None:
+    """What docks is broken: the run waits until it is mended."""
+    scores = np.full(1400, np.nan)
+    for _ in range(n_good):
+        request = ActiveLoop(store, tmp_path / "run", settings()).next_request()
+        assert request is not None
+        scores[request.index] = known_scores[request.index]
+    with pytest.raises(CampaignError, match=f"none of the 30 molecules of round {n_good} has"):
+        run_active(store, LookUp(scores), tmp_path / "run", settings())
+    mended = run_active(store, LookUp(known_scores), tmp_path / "run", settings())
+    whole = run_active(store, LookUp(known_scores), tmp_path / "whole", settings())
+    np.testing.assert_array_equal(mended.index, whole.index)
 
 
 def test_another_library_or_other_settings_are_refused(tmp_path: Path, store: FeatureStore) -> None:
@@ -246,6 +268,7 @@ def test_a_top_of_more_than_is_docked_has_no_recall() -> None:
         ({"budget": 20}, "a budget of 20 is less than one batch of 30"),
         ({"initial": "best"}, "initial is 'best'"),
         ({"n_top": 0}, "n_top and patience"),
+        ({"seed": -5}, "seed is -5"),
         ({"recall": 1.5}, "recall is 1.5"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -224,6 +225,26 @@ def test_what_was_trained_is_not_trained_again(
     resumed = fit_surrogate(batch, scores, options, checkpoint=tmp_path)
     assert len(calls) == 5  # two were there, of four
     np.testing.assert_array_equal(resumed.state()["w1"], whole.state()["w1"])
+
+
+@pytest.mark.parametrize("kind", ["mlp", "graph"])
+def test_networks_of_other_scores_are_not_taken_for_these(
+    tmp_path: Path,
+    store: FeatureStore,
+    known_scores: Scores,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: Literal["mlp", "graph"],
+) -> None:
+    """Scores of another unit are the same once they are standardised."""
+    monkeypatch.setattr(graph_module, "_FEWEST_STEPS", 5)
+    monkeypatch.setattr(graph_module, "_EPOCHS", 1)
+    rows = np.arange(0, 1400, 40)
+    batch, scores = store.take(rows, with_smiles=True), known_scores[rows]
+    options = SurrogateOptions(kind, n_members=2, threads=1)
+    fit_surrogate(batch, scores, options, checkpoint=tmp_path)
+    kept = fit_surrogate(batch, 4.0 * scores, options, checkpoint=tmp_path).predict(batch)
+    anew = fit_surrogate(batch, 4.0 * scores, options).predict(batch)
+    np.testing.assert_array_equal(kept.members, anew.members)
 
 
 def test_graph_networks_learn_and_are_reproducible(
