@@ -100,8 +100,8 @@ def test_packed_file_that_is_swept_before_it_has_its_name(loose, monkeypatch):
     done, expected, run = loose
     rows = packing._groups
 
-    def be_slower(paths):
-        yield from rows(paths)
+    def be_slower(*arguments):
+        yield from rows(*arguments)
         monkeypatch.setattr(packing, "_groups", rows)
         packing.pack_shard(done._folder, done.plan, 0, "other")
         sweeping.sweep_finished(done._folder, PilotWatch(done._folder, new_pilot("serial")))

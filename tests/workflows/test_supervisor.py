@@ -99,7 +99,7 @@ def test_messages_that_nobody_reads_do_not_keep_a_wire_open() -> None:
     wire.send_later(bytes(2**22))
     wire.send_later(bytes(2**22))
     wire.close()
-    with pytest.raises(OSError, match="end of file"):
+    with pytest.raises((EOFError, OSError)):  # before a message, or within one
         theirs.recv()
 
 
