@@ -196,9 +196,9 @@ def disturbed(
             "preempted": (begin(place, "preempted", 60, 0.3, cheap), preempt),
             "killed": (begin(place, "killed", 60, 0.3, site()), kill_pilot),
             "lost": (begin(place, "lost", 60, 0.3, site()), lose_node(slurm_bed)),
-            "lost of two": (begin(place, "lost of two", 80, 0.4, two, 2), lose_node(slurm_bed)),
+            "lost of two": (begin(place, "lost of two", 120, 0.4, two, 2), lose_node(slurm_bed)),
             "first lost of two": (
-                begin(place, "first lost of two", 80, 0.4, two, 2),
+                begin(place, "first lost of two", 120, 0.4, two, 2),
                 lose_node(slurm_bed, 0),
             ),
             "lost of four": (begin(place, "lost of four", 80, 0.4, ranks, 4), lose_node(slurm_bed)),
