@@ -59,6 +59,10 @@ class Campaign(Protocol):
         """Rescore the poses of the best molecules with GNINA's networks; return what was done."""
         ...
 
+    def n_rescored(self) -> int | None:
+        """Return how many molecules networks rank; None: all that docked."""
+        ...
+
     def hits(self, n: int = 20) -> Any:
         """Return the best molecules as a table that shows structures in Jupyter."""
         ...

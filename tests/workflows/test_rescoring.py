@@ -202,6 +202,17 @@ def test_rows_of_other_networks_are_put_aside_and_come_back(
     assert campaign.rescore(1, rescorer=turned).n_kept == 1
 
 
+def test_rows_put_aside_outlive_a_file_that_is_gone(campaign: Campaign, rescorer: Rescorer) -> None:
+    """Whoever removes a damaged file, as the message says, keeps what other networks said."""
+    campaign.rescore(2, rescorer=rescorer)
+    done = campaign.rescore(1, rescorer=Rescorer(MODEL, 4, device="cpu"))
+    file_of(campaign).unlink()
+    assert done.aside is not None
+    assert campaign.rescore(1, rescorer=rescorer).n_kept == 1
+    assert campaign.rescore(2, rescorer=rescorer).n_kept == 2
+    assert len(campaign.top(rank_by="cnn_vs")) == 2
+
+
 def test_molecule_that_cannot_be_scored_is_a_row(
     campaign: Campaign, rescorer: Rescorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,6 +267,8 @@ def test_commands(campaign: Campaign, rescorer: Rescorer, tmp_path: Path) -> Non
     assert "(3 were there already)" in run("rescore", campaign.folder, "--top", 3, *words).stdout
     result = run("top", campaign.folder, "--rank-by", "cnn_vs")
     assert "CNN_VS" in result.stdout
+    assert "3 of 4 molecules that docked are ranked: the others are not rescored" in result.stdout
+    assert "are ranked" not in run("top", campaign.folder).stdout
     assert "CNN_VS" not in run("top", campaign.folder).stdout
     out = tmp_path / "hits.csv"
     assert run("top", campaign.folder, "--rank-by", "cnn_score", "-o", out).exit_code == 0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from campaign_helpers import part_bytes, part_paths
@@ -138,6 +140,22 @@ def test_hits_rank_by_what_networks_say(campaign: Campaign, tmp_path: Path) -> N
     assert [mol.GetIntProp("osong_pose") for mol in mols] == hits["cnn_pose"].tolist()
     result = CliRunner().invoke(app, ["top", str(campaign.folder), "--rank-by", "cnn_vs"])
     assert "CNN_VS" in result.stdout
+
+
+def test_rescoring_some_again_does_not_take_the_others_out_of_the_ranks(
+    campaign: Campaign, tmp_path: Path
+) -> None:
+    copy = Campaign(shutil.copytree(campaign.folder, tmp_path / "run"))
+    before = copy.top(rank_by="cnn_vs")
+    assert copy.n_rescored() is None
+    copy.rescore(1, models=DEFAULT_MODELS, device="cpu")
+    pd.testing.assert_frame_equal(copy.top(rank_by="cnn_vs"), before)
+    assert copy.to_sdf(tmp_path / "hits.sdf", rank_by="cnn_vs") == len(before)
+    command = ["top", str(copy.folder), "--rank-by", "cnn_vs"]
+    assert "are ranked" not in CliRunner().invoke(app, command).stdout
+    copy.rescore(1, models="dense", device="cpu")
+    assert len(copy.top(rank_by="cnn_vs")) == copy.n_rescored() == 1
+    assert "1 of 3 molecules that docked are ranked" in CliRunner().invoke(app, command).stdout
 
 
 def test_a_part_that_is_lost_is_made_again(campaign: Campaign) -> None:

@@ -26,7 +26,7 @@ from osong_workflows.pilot import PilotOptions
 from osong_workflows.pilots import PilotWatch, new_pilot
 from osong_workflows.plan import Plan, read_plan
 from osong_workflows.progress import BackendPrinter, ProgressBar, wants_progress
-from osong_workflows.rescored_file import best_rescored, is_rescored
+from osong_workflows.rescored_file import best_rescored, count_ranked
 from osong_workflows.rescoring import rescore_best, rescored_poses
 from osong_workflows.runners.base import RunnerName, check_runner
 from osong_workflows.runners.make import LaunchOptions, RunnerMaker
@@ -246,6 +246,10 @@ class Campaign:
         """
         return rescore_best(self._folder, self.plan.key, self._results(), n, step, **networks)
 
+    def n_rescored(self) -> int | None:
+        """Return how many molecules networks rank; None: all that docked (``rescore="gnina"``)."""
+        return count_ranked(self._folder, self.settings.networks)
+
     def hits(self, n: int = 20) -> HitTable:
         """Return the best molecules as a table that shows structures in Jupyter."""
         from osong.hit_table import HitTable
@@ -368,7 +372,7 @@ class Campaign:
             raise InputError(f"n must be at least 1, got {n}")
         if rank_by not in RANKS:
             raise InputError(f"rank_by is {rank_by!r}; it may be {', '.join(RANKS)}")
-        if rank_by != "energy" and (not self.settings.rescore or is_rescored(self._folder)):
+        if rank_by != "energy" and self.n_rescored() is not None:
             return best_rescored(self._folder, self.plan.key, n, rank_by)
         return best_molecules(self._results().paths, n, rank_by)
 

@@ -26,7 +26,7 @@ from osong_workflows.merge import RANKED_COLUMNS
 from osong_workflows.parts import PART_SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from osong.rescoring.rescorer import Rescorer
@@ -38,13 +38,15 @@ __all__ = [
     "RescoredFile",
     "RescoredMolecules",
     "best_rescored",
-    "is_rescored",
+    "count_ranked",
     "sweep",
 ]
 
 _FILE: Final = "rescored.parquet"
 _KEY: Final = b"osong.key"
 _SAYS: Final = b"osong.rescoring"
+_OF_PARTS: Final = (1, "float32")
+"""Rotations and number format of a campaign that rescores where it docks."""
 _VERSION: Final = 1
 """Of what decides scores, beside networks and options."""
 
@@ -84,9 +86,27 @@ class RescoredMolecules:
     notes: tuple[str, ...]
 
 
-def is_rescored(folder: CampaignFolder) -> bool:
-    """Return whether there is such a file."""
-    return (folder.path / _FILE).exists()
+def count_ranked(folder: CampaignFolder, networks: Mapping[str, str]) -> int | None:
+    """Return how many molecules the file ranks; None where the parts rank all instead.
+
+    Parts have the scores of all molecules, where the campaign rescores. They rank unless other
+    networks, or the same with other options, were asked later.
+
+    Parameters
+    ----------
+    networks
+        Name and SHA-256 of the networks that scored the parts; empty where none did.
+    """
+    with _reading(folder.path / _FILE) as file:
+        if file is None:
+            return None if networks else 0
+        says = _says(file.schema_arrow)
+        hashes = sorted(network["sha256"] for network in says.get("networks", ()))
+        options = (says.get("rotations"), says.get("dtype"))
+        if networks and hashes == sorted(networks.values()) and options == _OF_PARTS:
+            return None
+        scores = file.read(["cnn_score"])["cnn_score"]
+        return len(scores) - scores.null_count
 
 
 def sweep(folder: CampaignFolder) -> None:
@@ -146,10 +166,12 @@ class RescoredFile:
         self._scorer = scorer
         self._key = _rescoring_key(campaign_key, scorer.rescorer)
         self._aside, self._n_aside = _others(self._path, self._key)
-        mine = _aside(self._path, self._key) if self._aside is not None else self._path
+        # Where others have the file, or it is gone, mine may have been put aside earlier.
+        is_mine = self._aside is None and self._path.exists()
+        mine = self._path if is_mine else _aside(self._path, self._key)
         self._tables, self._before = _read_kept(mine)
-        # What was put aside earlier comes back, with or without new rows.
-        self._is_changed = self._aside is not None and len(self._tables[0]) > 0
+        # They come back, with or without new rows.
+        self._is_changed = not is_mine and len(self._tables[0]) > 0
 
     def missing(self, best: pa.Table) -> pa.Table:
         """Return the molecules that have no row, and let go of rows with another energy."""

@@ -1,13 +1,16 @@
 """`osong top`: the best molecules of a campaign, on the screen or as a file."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from osong.cli.campaign import CampaignArgument, hit_table, one_campaign
 from osong.cli.terminal import console, plural
 from osong.errors import InputError
+
+if TYPE_CHECKING:
+    from osong.campaigns import Campaign
 
 __all__ = ["top"]
 
@@ -47,6 +50,7 @@ def top(
     if output is None:
         hits = campaign.top(n, rank_by=rank_by)
         out.print(hit_table(hits) if len(hits) else f"{folder}: no molecule has docked yet")
+        _print_ranked(campaign, rank_by)
         return
     match output.name.lower().removesuffix(".gz").rpartition(".")[2]:
         case "csv":
@@ -60,3 +64,16 @@ def top(
         case _:
             raise InputError(f"{output}: hits are written as .csv, .sdf, .parquet or .smi")
     out.print(f"{plural(count, 'molecule')}: {output}", soft_wrap=True)
+    _print_ranked(campaign, rank_by)
+
+
+def _print_ranked(campaign: "Campaign", rank_by: RankBy) -> None:
+    """Say so where networks rank some of the molecules only."""
+    n_ranked = None if rank_by == "energy" else campaign.n_rescored()
+    if n_ranked is None or n_ranked >= (n_docked := campaign.status().n_ok):
+        return
+    console().print(
+        f"{n_ranked:,} of {plural(n_docked, 'molecule')} that docked are ranked: the others are "
+        f"not rescored, or could not be; more: osong rescore {campaign.folder} --top {n_docked}",
+        soft_wrap=True,
+    )
