@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -31,6 +32,7 @@ ENSEMBLES: Final = ("crossdock_default2018", "all_default_to_default_1.3_1", "de
 SCORINGS: Final = ("vina", "vinardo")
 _DOCUMENT: Final = Path("docs/rescoring.md")
 _EFFORT: Final = "balanced"
+_ALL: Final = "1/1"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,12 +41,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--models", nargs="*", default=list(ENSEMBLES), help="networks, ensembles")
     parser.add_argument("--effort", default=_EFFORT, help="of the docking")
     parser.add_argument("--only", nargs="*", default=[], help="names of complexes")
-    parser.add_argument("--shard", default="1/1", help="i/n: every n-th complex")
+    parser.add_argument("--shard", default=_ALL, help="i/n: every n-th complex")
     parser.add_argument("--summary", action="store_true", help="dock and score nothing")
 
 
 def main(args: argparse.Namespace) -> None:
     """Dock and score what is not yet, fit, then print the tables."""
+    if args.write:
+        _check_asked(args)
     out = args.out / "fusion" / "poses"
     if not args.summary:
         _prepare(args, out)
@@ -60,29 +64,63 @@ def main(args: argparse.Namespace) -> None:
     docked = [d for scoring in args.scorings for d in read_docked(out, scoring, args.effort)]
     text = f"{fusion_text(fitted)}\n\n{failure_lines(docked)}"
     print(text)
+    counts = _counts(args, fitted, docked)
+    print("\n".join(["", *map(str, counts)]))
     if args.write:
-        _check_complete(args, fitted, docked)
+        if any(count.n_left for count in counts):
+            raise SystemExit("--write wants all complexes done: run it again, without --shard")
         note = provenance(_command(args))
         write_table(_DOCUMENT, "fusion", text, note)
         write_whole(_weights_file(), weights_text(fitted, note))
 
 
-def _check_complete(
+@dataclass(frozen=True)
+class _Count:
+    """What became of the complexes that were asked for, with one scoring function and ensemble."""
+
+    scoring: str
+    models: str
+    n_in: int
+    n_ranked: int
+    n_failed: int
+
+    @property
+    def n_left(self) -> int:
+        """Complexes that are not docked, or that not all networks have scored."""
+        return self.n_in - self.n_ranked - self.n_failed
+
+    def __str__(self) -> str:
+        """Return the counts in one line."""
+        return (
+            f"{self.scoring}, {self.models}: {self.n_in} in = {self.n_ranked} ranked + "
+            f"{self.n_failed} failed + {self.n_left} not done"
+        )
+
+
+def _counts(
     args: argparse.Namespace, fitted: Sequence[Fitted], docked: Sequence[DockedComplex]
-) -> None:
-    """End where what would be written were not of all complexes: weights are shipped."""
+) -> list[_Count]:
+    """Count the index's complexes for every pair, also where nothing of it is done."""
+    names = {complex_.name for complex_ in read_complexes(args.data, args.only)}
+    ranked = {(fit.scoring, fit.models): {case.name for case in fit.cases} for fit in fitted}
+    return [
+        _Count(
+            scoring,
+            models,
+            len(names),
+            len(names & ranked.get((scoring, models), set())),
+            len(names & {d.name for d in docked if d.scoring == scoring and d.problem}),
+        )
+        for scoring in args.scorings
+        for models in args.models
+    ]
+
+
+def _check_asked(args: argparse.Namespace) -> None:
+    """End where what would be written were of some complexes only: weights are shipped."""
     asked = (args.scorings, args.models, args.effort, args.only)
     if asked != (list(SCORINGS), list(ENSEMBLES), _EFFORT, []):
         raise SystemExit("--write wants all scorings, models and complexes, and the default effort")
-    names = {complex_.name for complex_ in read_complexes(args.data)}
-    for fit in fitted:
-        failed = {d.name for d in docked if d.scoring == fit.scoring and d.problem}
-        left = names - failed - {case.name for case in fit.cases}
-        if left:
-            raise SystemExit(
-                f"--write wants all complexes: of {len(names)}, {len(fit.cases)} are ranked and "
-                f"{len(failed)} failed with {fit.scoring}, {fit.models}; not done: {len(left)}"
-            )
 
 
 def _prepare(args: argparse.Namespace, out: Path) -> None:
@@ -139,7 +177,13 @@ def _command(args: argparse.Namespace) -> list[str]:
         words += ["--scorings", *args.scorings]
     if args.models != list(ENSEMBLES):
         words += ["--models", *args.models]
-    return [*words, "--write"]
+    if args.effort != _EFFORT:
+        words += ["--effort", args.effort]
+    if args.only:
+        words += ["--only", *args.only]
+    if args.shard != _ALL:
+        words += ["--shard", args.shard]
+    return [*words, *(["--summary"] if args.summary else []), "--write"]
 
 
 def _print_now(line: str) -> None:

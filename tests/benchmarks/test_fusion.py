@@ -118,28 +118,82 @@ def test_weights_are_a_file_that_can_be_read() -> None:
     assert read[0]["complexes"] == 60
 
 
-def test_weights_of_some_complexes_are_not_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def _asked(folder: Path, **more: object) -> argparse.Namespace:
+    """Return what the command asks for by default, with ``--write``."""
+    parser = argparse.ArgumentParser()
+    fusion.add_arguments(parser)
+    args = parser.parse_args([])
+    wishes = {"data": folder, "out": folder, "write": True} | more
+    return argparse.Namespace(**{**vars(args), **wishes})
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"only": ["1abc"]}, {"effort": "fast"}, {"scorings": ["vina"]}, {"models": ["dense"]}],
+)
+def test_weights_of_some_are_refused_before_anything_is_docked(
+    more: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fusion, "read_complexes", lambda data: [SimpleNamespace(name="unknown")])
-    args = argparse.Namespace(
-        scorings=["vina", "vinardo"], models=list(fusion.ENSEMBLES), effort="balanced", only=[],
-        data=tmp_path,
-    )  # fmt: skip
-    fitted = [Fitted("vina", "default", _cases(), Fusion(1.0, 0.5, 0.0))]
-    with pytest.raises(SystemExit, match=r"of 1, 60 are ranked and 0 failed .* not done: 1"):
-        fusion._check_complete(args, fitted, [])
-    args.only = ["1abc"]
+    monkeypatch.setattr(fusion, "_prepare", lambda *_: pytest.fail("it has begun"))
     with pytest.raises(SystemExit, match="--write wants all scorings, models and complexes"):
-        fusion._check_complete(args, fitted, [])
+        fusion.main(_asked(tmp_path, **more))
 
 
-def _stored(folder: Path, name: str, scores: dict[str, list[float]], problem: str = "") -> None:
-    here = folder / "vina_balanced" / name
+def test_weights_of_some_complexes_are_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With Vina's energies one is ranked, one failed, one is left; none of Vinardo's is done."""
+    names = ("1abc", "2xyz", "3def")
+    monkeypatch.setattr(
+        fusion,
+        "read_complexes",
+        lambda data, only=(): [SimpleNamespace(name=n) for n in names if not only or n in only],
+    )
+    written: list[str] = []
+    monkeypatch.setattr(fusion, "write_table", lambda *_: written.append("table"))
+    monkeypatch.setattr(fusion, "write_whole", lambda *_: written.append("weights"))
+    monkeypatch.setattr(fusion, "fusion_text", lambda fitted: "tables")
+    out = tmp_path / "fusion" / "poses"
+    known = {name: [0.6, 0.5] for models in fusion.ENSEMBLES for name in member_names(models)}
+    _stored(out, "1abc", known)
+    _stored(out, "2xyz", {}, problem="no state of it could be made")
+    args = _asked(tmp_path, summary=True)
+    with pytest.raises(SystemExit, match="wants all complexes done"):
+        fusion.main(args)
+    assert not written
+    printed = capsys.readouterr().out
+    assert "vina, default: 3 in = 1 ranked + 1 failed + 1 not done" in printed
+    assert "vinardo, default: 3 in = 0 ranked + 0 failed + 3 not done" in printed
+    names = ("1abc", "2xyz")
+    with pytest.raises(SystemExit, match="wants all complexes done"):
+        fusion.main(args)
+    assert not written, "none of Vinardo's are there"
+    for name, problem in (("1abc", ""), ("2xyz", "no")):
+        _stored(out, name, {} if problem else known, problem, scoring="vinardo")
+    fusion.main(args)
+    assert written == ["table", "weights"]
+
+
+def test_command_says_all_that_was_asked(tmp_path: Path) -> None:
+    plain = _asked(tmp_path)
+    assert fusion._command(plain) == ["fusion", "--data", str(tmp_path), "--write"]
+    more = {"effort": "fast", "only": ["1abc", "2xyz"], "shard": "1/4", "summary": True}
+    words = " ".join(fusion._command(_asked(tmp_path, **more)))
+    assert words.endswith("--effort fast --only 1abc 2xyz --shard 1/4 --summary --write")
+
+
+def _stored(
+    folder: Path,
+    name: str,
+    scores: dict[str, list[float]],
+    problem: str = "",
+    scoring: str = "vina",
+) -> None:
+    here = folder / f"{scoring}_balanced" / name
     here.mkdir(parents=True)
     n = 0 if problem else 2
     row = {
-        "name": name, "source": "posebusters", "cluster": name, "scoring": "vina",
+        "name": name, "source": "posebusters", "cluster": name, "scoring": scoring,
         "effort": "balanced", "n_heavy": 20, "energy": [-8.0, -7.0][:n], "rmsd": [3.0, 1.0][:n],
         "problem": problem,
     }  # fmt: skip
