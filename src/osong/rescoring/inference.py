@@ -12,6 +12,8 @@ What is done, and what it brings on one core (``python -m benchmarks cnn``, ADR 
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from threading import Lock
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 import torch
@@ -23,9 +25,9 @@ from osong.rescoring.loading import ScriptedNetwork
 from osong.rescoring.networks import N_POINTS, Default2017, Default2018, Dense, Network
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-__all__ = ["FastNetwork", "Pooling", "arrange", "occupied", "pool"]
+__all__ = ["FastNetwork", "Pooling", "arrange", "occupied", "one_thread", "pool"]
 
 Pooling: TypeAlias = Literal["sum", "maximum", "none"]
 
@@ -33,13 +35,31 @@ _MEAN_OF_EIGHT: Final = 0.125
 """Pooling sums; the weights behind it carry this factor, a power of two that rounds nothing."""
 
 
+_threads_are_set: Final = Lock()
+"""Torch's number of threads is the process's: what one gives back, another must not have read."""
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep torch to one thread, and give it back what it had; one such block at a time."""
+    with _threads_are_set:
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
 class FastNetwork(Protocol):
     """A network that reads grids already pooled once.
 
     ``pooling`` says how. ``channels`` are the rows of ``pooled``'s second axis in the grid.
+    ``dtype`` is that of its convolutions.
     """
 
     pooling: Pooling
+    dtype: torch.dtype
 
     def __call__(self, pooled: Tensor, channels: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return pose logits (n, 2) and affinities (n,), float32."""
@@ -130,6 +150,7 @@ class _FastDefault2018:
     pooling: Pooling = "sum"
 
     def __init__(self, network: Default2018, dtype: torch.dtype) -> None:
+        self.dtype = dtype
         self.first = _First(network.unit1_conv, _MEAN_OF_EIGHT, dtype)
         self.steps: list[tuple[Tensor, Tensor]] = []
         for convolution in (
@@ -156,6 +177,7 @@ class _FastDense:
     pooling: Pooling = "maximum"
 
     def __init__(self, network: Dense, dtype: torch.dtype) -> None:
+        self.dtype = dtype
         self.first = _First(network.data_enc_init_conv, 1.0, dtype)
         blocks = (network.dense_block_0, network.dense_block_1, network.dense_block_2)
         self.blocks = [
@@ -213,6 +235,7 @@ class _AsItIs:
     """A network that is no other's twin: TorchScript."""
 
     pooling: Pooling = "none"
+    dtype: torch.dtype = torch.float32
 
     def __init__(self, network: ScriptedNetwork) -> None:
         self.network = network

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
@@ -99,7 +98,8 @@ class Rescorer:
         ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ...; ``"auto"`` is a device where there is one.
     dtype
         ``"float32"`` or ``"bfloat16"`` (about twice as fast where the hardware has it; scores
-        differ in the third digit, so that near ties may change places); ``"auto"`` is float32.
+        differ in the third digit, so that near ties may change places; TorchScript that runs as it
+        is stays float32); ``"auto"`` is float32.
     memory_bytes
         What grids and networks may take; by default half of what is free.
     threads
@@ -120,7 +120,9 @@ class Rescorer:
     -----
     On a CPU a pose is computed alone, on one thread, in one order: its scores are the same bytes
     whatever batch, thread count or neighbours it has. On a device, batches are padded to one size;
-    scores are the same for the same size, and within 1e-5 of the CPU's otherwise.
+    scores are the same for the same size, and within 1e-5 of the CPU's otherwise. On a CPU one
+    rescorer of a process works at a time, since torch's number of threads is the process's: for
+    more cores there is ``threads``.
     """
 
     def __init__(
@@ -147,11 +149,11 @@ class Rescorer:
     def _load(self) -> list[FastNetwork]:
         import torch
 
-        from osong.rescoring.inference import arrange
+        from osong.rescoring.inference import arrange, one_thread
         from osong.rescoring.loading import load_network
 
         dtype = torch.bfloat16 if self.dtype == "bfloat16" else torch.float32
-        with _one_thread():
+        with one_thread():
             return [
                 arrange(load_network(file), device=self.device, dtype=dtype) for file in self.files
             ]
@@ -173,14 +175,18 @@ class Rescorer:
         return int(batch)
 
     def describe(self) -> dict[str, Any]:
-        """Return what scores depend on, for results: networks, hashes, licence, versions."""
+        """Return what scores depend on, for results: networks, hashes, licence, versions.
+
+        ``dtype`` is what ran: TorchScript that runs as it is stays float32.
+        """
+        ran = [str(network.dtype).removeprefix("torch.") for network in self._networks]
         return {
             "networks": [
-                {"name": file.name, "sha256": file.sha256, "licence": file.licence}
-                for file in self.files
+                {"name": f.name, "sha256": f.sha256, "licence": f.licence, "dtype": dtype}
+                for f, dtype in zip(self.files, ran, strict=True)
             ],
             "rotations": self.n_rotations,
-            "dtype": self.dtype,
+            "dtype": "+".join(sorted(set(ran))),
             "device": self.device.type,
             "torch": metadata.version("torch"),
         }
@@ -226,12 +232,14 @@ class Rescorer:
     def _on_cpu(self, grids: NDArray[np.float32]) -> NDArray[np.float64]:
         import torch
 
+        from osong.rescoring.inference import one_thread
+
         def one(grid: NDArray[np.float32]) -> NDArray[np.float64]:
             with torch.inference_mode():
                 torch.set_num_threads(1)  # also of this thread's own pool
                 return self._run(_tensor(grid[None]), skip_empty=True)[0]
 
-        with _one_thread():
+        with one_thread():
             if self.threads == 1:
                 return np.stack([one(grid) for grid in grids])
             with ThreadPoolExecutor(self.threads) as pool:
@@ -376,19 +384,6 @@ def _free_bytes(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         return int(free * _SHARE)
     return int(min(psutil.virtual_memory().available, usable_memory()) * _SHARE)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Keep torch to one thread, and give it back what it had."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _tensor(grids: NDArray[np.float32]) -> torch.Tensor:

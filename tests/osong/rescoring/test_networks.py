@@ -16,6 +16,7 @@ torch = pytest.importorskip("torch", reason="needs osong[ml]")
 from peer_networks import N_POSES, RECORDED, peer_folder, peer_network, said, torchscript
 
 from osong.errors import InputError
+from osong.rescoring import rescorer
 from osong.rescoring.inference import arrange, occupied, pool
 from osong.rescoring.loading import ScriptedNetwork, load_network
 from osong.rescoring.networks import Default2018, Dense, Network, build_network, pose_probability
@@ -172,6 +173,32 @@ def test_torchscript_that_computes_something_else_runs_as_it_is(tmp_path: Path, 
     scores = Rescorer("doubled", device="cpu", weights=tmp_path).scores(grids)
     expected = as_defined(network, grids)
     assert np.abs(scores.affinity - expected[1].numpy()).max() < TOLERANCE
+
+
+def test_results_say_in_which_numbers_each_network_ran(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TorchScript that runs as it is knows float32 only, whatever was asked for."""
+
+    class Doubled(Default2018):
+        def forward(self, grids: Any) -> Any:
+            logits, affinity = super().forward(grids)
+            return logits, affinity * 2.0
+
+    monkeypatch.setattr(rescorer, "_checked_dtype", lambda name, device: name)
+    torch.manual_seed(3)
+    save_script(Doubled().eval(), tmp_path / "doubled.pt")
+    torch.save(fresh(Default2018).state_dict(), tmp_path / "plain.pt")
+    said_of = {}
+    for models in ("doubled", "plain", "all"):
+        asked = Rescorer(models, device="cpu", dtype="bfloat16", weights=tmp_path)
+        says = asked.describe()
+        said_of[models] = (says["dtype"], [network["dtype"] for network in says["networks"]])
+    assert said_of == {
+        "doubled": ("float32", ["float32"]),
+        "plain": ("bfloat16", ["bfloat16"]),
+        "all": ("bfloat16+float32", ["float32", "bfloat16"]),
+    }
 
 
 def save_script(network: Any, path: Path) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +126,44 @@ def test_torch_keeps_its_threads(folder: Path, grids: Any) -> None:
     try:
         on_cpu(folder, threads=2).scores(grids[:1])
         assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_torch_keeps_its_threads_where_two_score_at_once(
+    folder: Path, grids: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number of threads is the process's: it is set and given back by one at a time."""
+    both = [on_cpu(folder, "net1"), on_cpu(folder, "net2")]
+    inside = [threading.Event(), threading.Event()]
+    left = threading.Event()
+
+    def run_of(mine: int) -> Any:
+        def run(*_: Any, **__: Any) -> Any:
+            inside[mine].set()
+            # The first leaves while the second is at work, where that can be.
+            (left if mine else inside[1]).wait(0.3)
+            return np.zeros((1, 1, 2))
+
+        return run
+
+    def score(mine: int) -> None:
+        both[mine].scores(grids[:1])
+        left.set()
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for mine in (0, 1):
+            monkeypatch.setattr(both[mine], "_run", run_of(mine))
+        threads = [threading.Thread(target=score, args=(mine,)) for mine in (0, 1)]
+        threads[0].start()
+        inside[0].wait(5.0)
+        threads[1].start()
+        for thread in threads:
+            thread.join(5.0)
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == 2
     finally:
         torch.set_num_threads(before)
 
