@@ -39,6 +39,11 @@ class Campaign(Protocol):
         """Return the folder that holds everything."""
         ...
 
+    @property
+    def settings(self) -> Any:
+        """Return what was asked for; ``networks`` are those that score poses where they dock."""
+        ...
+
     def status(self) -> Any:
         """Return how many molecules are done, failed and left; ``str()`` of it is one line."""
         ...

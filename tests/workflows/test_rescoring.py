@@ -264,6 +264,18 @@ def test_commands(campaign: Campaign, rescorer: Rescorer, tmp_path: Path) -> Non
     result = run("rescore", campaign.folder, "--top", 3, *words)
     assert result.exit_code == 0, result.output
     assert "3 molecules in = 3 ok + 0 failed: " in result.stdout
+    assert f"networks: {MODEL} (float32, 1 rotation, cpu)" in result.stdout
+    assert "--rank-by cnn_vs" in result.stdout
+    inner = campaign.folder / "parts"
+    for wrong, message in (
+        (inner, f"{inner}: is no campaign folder, but {campaign.folder} is"),
+        (tmp_path / "nosuchrun", "nosuchrun: there is no such file of poses, nor such a campaign"),
+        (tmp_path, f"{tmp_path}: is no campaign folder, and has no file of molecules"),
+    ):
+        result = run("rescore", wrong, "--top", 3, *words)
+        assert result.exit_code == 1
+        assert message in result.stderr
+        assert result.stderr.count("\n") == 1
     assert "(3 were there already)" in run("rescore", campaign.folder, "--top", 3, *words).stdout
     result = run("top", campaign.folder, "--rank-by", "cnn_vs")
     assert "CNN_VS" in result.stdout

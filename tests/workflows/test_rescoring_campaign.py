@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 pytest.importorskip("torch", reason="needs osong[ml]")
 
 import osong
+from osong.cli.campaign import print_results
 from osong.cli.main import app
 from osong.errors import CampaignError, InputError, MissingExtraError
 from osong.rescoring.rescorer import Rescorer
@@ -156,6 +157,21 @@ def test_rescoring_some_again_does_not_take_the_others_out_of_the_ranks(
     copy.rescore(1, models="dense", device="cpu")
     assert len(copy.top(rank_by="cnn_vs")) == copy.n_rescored() == 1
     assert "1 of 3 molecules that docked are ranked" in CliRunner().invoke(app, command).stdout
+
+
+def test_screening_ends_with_how_to_rank_by_networks(
+    campaign: Campaign, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = Campaign(shutil.copytree(campaign.folder, tmp_path / "run"))
+    print_results(copy, 2)
+    printed = capsys.readouterr().out
+    assert f"networks: {DEFAULT_MODELS} scored the poses" in printed
+    assert f"osong top {copy.folder} --rank-by cnn_vs" in printed
+    shutil.copytree(campaign.folder, tmp_path / "plain")
+    plain = Campaign(tmp_path / "plain")
+    plain._settings = _settings(osong.Target.load(plain.folder / "target.osong"), rescore="")
+    print_results(plain, 2)
+    assert "networks" not in capsys.readouterr().out
 
 
 def test_a_part_that_is_lost_is_made_again(campaign: Campaign) -> None:

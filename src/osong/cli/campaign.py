@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 __all__ = [
     "CampaignArgument",
     "hit_table",
+    "is_campaign",
     "one_campaign",
     "print_results",
     "stopped_hint",
     "write_outputs",
 ]
 
+_SETTINGS = "campaign.toml"
 _MANY_MOLECULES = 100_000
 _CNN_HEADINGS = {"cnn_score": ">CNNscore", "cnn_affinity": ">CNNaffinity", "cnn_vs": ">CNN_VS"}
 
@@ -52,13 +54,39 @@ def one_campaign(path: Path) -> Path:
     return folders[0]
 
 
+def is_campaign(poses: Path) -> bool:
+    """Return whether what is to be rescored is a campaign folder: else a file of poses, or several.
+
+    Raises
+    ------
+    InputError
+        It is neither.
+    """
+    if not poses.exists():
+        raise InputError(f"{poses}: there is no such file of poses, nor such a campaign folder")
+    if not poses.is_dir() or (poses / _SETTINGS).exists():
+        return poses.is_dir()
+    for above in poses.absolute().parents:
+        if (above / _SETTINGS).exists():
+            raise InputError(f"{poses}: is no campaign folder, but {above} is: give that")
+    from osong.library.reader import library_files
+
+    try:
+        library_files(poses)
+    except InputError:
+        raise InputError(
+            f"{poses}: is no campaign folder, and has no file of molecules to rescore"
+        ) from None
+    return False
+
+
 @contextmanager
 def stopped_hint(folder: Path) -> Iterator[None]:
     """Turn Ctrl-C into a word on how to go on."""
     try:
         yield
     except KeyboardInterrupt:
-        if not (folder / "campaign.toml").exists():
+        if not (folder / _SETTINGS).exists():
             raise Stopped("nothing had begun yet") from None
         raise Stopped(
             f"what is finished is kept in {folder}; go on with: osong resume {folder}"
@@ -88,6 +116,12 @@ def print_results(campaign: "Campaign", n_hits: int) -> None:
             campaign.to_sdf(poses, n_hits)
             out.print(f"poses of the {plural(len(hits), 'hit')}: {poses}", soft_wrap=True)
         out.print(f"more: osong top {campaign.folder} -n 100 -o hits.csv", soft_wrap=True)
+        if networks := ", ".join(campaign.settings.networks):
+            out.print(
+                f"networks: {networks} scored the poses; hits by them: "
+                f"osong top {campaign.folder} --rank-by cnn_vs",
+                soft_wrap=True,
+            )
     _refuse_nothing(campaign)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from osong.cli.campaign import is_campaign
 from osong.cli.expand import expand_options
 from osong.cli.failures import Stopped
 from osong.cli.options import LibraryChoice, TargetChoice
@@ -133,7 +134,7 @@ def rescore(
 
     `osong rescore run1 --top 1000`, then `osong top run1 --rank-by cnn_vs`
     """
-    if poses.is_dir() and (poses / "campaign.toml").exists():
+    if is_campaign(poses):
         if out is not None or overwrite:
             raise InputError(
                 f"{poses}: a campaign is rescored in its own folder, without --out; write hits "
@@ -180,6 +181,7 @@ def _rescore_file(
         rows = seen.counted(rescore_records(records, scorer), step)
         written = write_rescored(rows, out, describe)
     seen.print(written, scorer.notes)
+    _print_networks(rescorer)
     if seen.damage is not None:
         raise seen.damage
     if seen.n_failed:
@@ -201,7 +203,9 @@ def _rescore_campaign(
         with _bar(lambda: min(top, campaign.status().n_ok)) as step:
             done = campaign.rescore(top, rescorer=rescorer, step=step)
     except KeyboardInterrupt:
-        raise Stopped("what was written is kept; the same command goes on from there") from None
+        raise Stopped(
+            "all is kept but the molecules at work; the same command goes on from there"
+        ) from None
     out = console()
     for note in done.notes:
         out.print(f"note: {note}", soft_wrap=True)
@@ -215,7 +219,16 @@ def _rescore_campaign(
         f"{done.path}",
         soft_wrap=True,
     )
+    _print_networks(rescorer)
     out.print(f"hits: osong top {folder} --rank-by cnn_vs", soft_wrap=True)
+
+
+def _print_networks(rescorer: "Rescorer") -> None:
+    """Print which networks spoke, and how they ran."""
+    says = rescorer.describe()
+    names = ", ".join(network["name"] for network in says["networks"])
+    how = f"{says['dtype']}, {plural(says['rotations'], 'rotation')}, {says['device']}"
+    console().print(f"networks: {names} ({how})", soft_wrap=True)
 
 
 @dataclass

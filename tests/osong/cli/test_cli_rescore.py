@@ -96,6 +96,7 @@ def test_sd_file_keeps_order_names_and_properties(
     result = command(poses, out)
     assert result.exit_code == 1, "there are failures"
     assert "6 poses in = 3 ok + 3 failed" in result.stdout
+    assert f"networks: {MODEL} (float32, 1 rotation, cpu)" in result.stdout
     assert result.stderr.count("osong: not rescored: ") == 3
     assert "far away: no atom of the receptor is near" in result.stderr
     found = list(Chem.SDMolSupplier(str(out), removeHs=False))
