@@ -12,6 +12,7 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from osong.receptor import Target
+    from osong.rescoring.rescorer import Rescorer
 
 ROOT = Path(__file__).parents[1]
 
@@ -43,3 +44,17 @@ def egfr() -> Target:
     from osong.receptor import Target
 
     return Target.named("EGFR")
+
+
+@pytest.fixture(scope="session")
+def rescorer() -> Rescorer:
+    """The cheapest of GNINA's networks that come with a package, on the CPU."""
+    from osong import MissingExtraError
+    from osong.rescoring.rescorer import Rescorer
+    from osong.rescoring.weights import shipped_folder
+
+    try:
+        shipped_folder()
+    except MissingExtraError:
+        pytest.skip("needs osong[ml]")
+    return Rescorer("crossdock_default2018", device="cpu")

@@ -109,17 +109,22 @@ def test_a_pose_depends_on_no_other(backend: Backend) -> None:
         np.testing.assert_array_equal(alone[-1][0], whole[-1][p])
 
 
-def test_some_poses_of_longer_arrays(backend: Backend) -> None:
-    """Threads share the poses: starts need not begin at zero."""
-    whole = arguments(5, 16, 0.5, sizes=(4, 6, 2))
-    backend.voxelise(*whole)
-    part = [
+def without_first(whole: list[Any]) -> list[Any]:
+    """Return the arguments of all poses but the first, with empty grids and all atoms."""
+    return [
         *whole[:6],
         np.ascontiguousarray(whole[6][1:]),
         *(np.ascontiguousarray(x[1:]) for x in whole[7:9]),
         whole[9],
         np.full_like(whole[-1][1:], np.nan),
     ]
+
+
+def test_some_poses_of_longer_arrays(backend: Backend) -> None:
+    """Threads share the poses: starts need not begin at zero."""
+    whole = arguments(5, 16, 0.5, sizes=(4, 6, 2))
+    backend.voxelise(*whole)
+    part = without_first(whole)
     backend.voxelise(*part)
     np.testing.assert_array_equal(part[-1], whole[-1][1:])
 

@@ -20,7 +20,7 @@ import osong
 from osong.cli.main import app
 from osong.errors import CampaignError, InputError
 from osong.rescoring.rescorer import Rescorer
-from osong.rescoring.weights import SHIPPED, shipped_folder
+from osong.rescoring.weights import SHIPPED
 from osong_workflows import rescored_file, rescoring
 from osong_workflows.campaign import Campaign
 from osong_workflows.folder import CampaignFolder, locked_by
@@ -36,15 +36,6 @@ LIBRARY = [
     ("Clc1ccncc1", "chloropyridine"),
     ("CC(=O)Nc1ccc(O)cc1", "paracetamol"),
 ]
-
-
-@pytest.fixture(scope="module")
-def rescorer() -> Rescorer:
-    try:
-        shipped_folder()
-    except osong.MissingExtraError:
-        pytest.skip("needs osong[ml]")
-    return Rescorer(MODEL, device="cpu")
 
 
 @pytest.fixture(scope="module")

@@ -18,49 +18,24 @@ from osong_kernels.cuda.compile import (
     Offline,
     device,
     device_formula,
-    inlined,
     kernel,
 )
-from osong_kernels.cuda.elementary import maximum
 from osong_kernels.cuda.memory import load_four
 from osong_kernels.cuda.shared import load_shared, store_shared
+from osong_kernels.cuda.tiles import LISTED_AT_ONCE, outside, shared_list
 from osong_kernels.cuda.warp import LANES, at, block_sync, thread_index
 from osong_kernels.physics.pair_terms import PairWeights
 from osong_kernels.physics.pair_terms import pair_energy as _pair_energy
 
-__all__ = ["LISTED_AT_ONCE", "OFFLINE", "build_maps", "maps_on_device"]
+__all__ = ["OFFLINE", "build_maps", "maps_on_device"]
 
 # Points on the edges of a tile. Eight in a row fill the 32 bytes that memory is written by.
 _NX, _NY, _NZ = (2, 2, LANES // 4) if IS_SIMULATED else (4, 4, 8)
 _THREADS: Final = _NX * _NY * _NZ
-# Atoms that are listed at once; where more are in reach, they are added in several goes.
-LISTED_AT_ONCE: Final = 2 * LANES if IS_SIMULATED else 512
-_LIST_LENGTH: Final = 4 * LISTED_AT_ONCE
 _MARGIN: Final = np.float32(0.01)  # angstrom: rounding never leaves out an atom
 _ZERO: Final = np.float32(0.0)
 
 pair_energy = device_formula(_pair_energy)
-
-if IS_SIMULATED:
-    from numba.cuda.simulator.kernel import _get_kernel_context as _context
-
-    def _shared_list() -> Any:
-        """Return shared memory for the listed atoms."""
-        return _context().shared.array(_LIST_LENGTH, types.float32)
-
-else:
-
-    @inlined
-    def _shared_list() -> Any:
-        """Return shared memory for the listed atoms."""
-        return cuda.shared.array(_LIST_LENGTH, types.float32, alignment=16)
-
-
-@device
-def _outside(x: Any, first: Any, n: Any, step: Any) -> Any:
-    """Return how far a coordinate is from n points, counted from ``first`` on."""
-    low = step * np.float32(first)
-    return maximum(maximum(low - x, x - (low + step * np.float32(n - 1))), _ZERO)
 
 
 @device
@@ -92,7 +67,7 @@ def _fill_tiles(
     ``atoms``: four numbers each, place from the lattice's origin and type. ``probes``: four numbers
     for each map and type of atom, sum of radii, flags of hydrophobic contact and hydrogen bond.
     """
-    listed = _shared_list()
+    listed = shared_list()
     counts = cuda.shared.array(MAX_WARPS, types.int32)
     thread = thread_index()
     tile_x = np.int32(cuda.blockIdx.z * _NX)
@@ -117,9 +92,9 @@ def _fill_tiles(
         atom_x, atom_y, atom_z, kind = _ZERO, _ZERO, _ZERO, _ZERO
         if a < n_atoms:
             atom_x, atom_y, atom_z, kind = load_four(atoms, np.int32(4 * a))
-            dx = _outside(atom_x, first_x + tile_x, _NX, step)
-            dy = _outside(atom_y, tile_y, _NY, step)
-            dz = _outside(atom_z, tile_z, _NZ, step)
+            dx = outside(atom_x, step * np.float32(first_x + tile_x), step * np.float32(_NX - 1))
+            dy = outside(atom_y, step * np.float32(tile_y), step * np.float32(_NY - 1))
+            dz = outside(atom_z, step * np.float32(tile_z), step * np.float32(_NZ - 1))
             is_near = dx * dx + dy * dy + dz * dz < reach * reach
         place, n_near = block_place(is_near, counts)
         if n_listed + n_near > LISTED_AT_ONCE:

@@ -19,25 +19,21 @@ from osong_kernels.cuda.compile import (
     Offline,
     device,
     device_formula,
-    inlined,
     kernel,
 )
-from osong_kernels.cuda.elementary import maximum
 from osong_kernels.cuda.memory import load_four
 from osong_kernels.cuda.shared import load_shared, store_shared
+from osong_kernels.cuda.tiles import LISTED_AT_ONCE, outside, shared_list
 from osong_kernels.cuda.warp import LANES, at, block_sync, thread_index, wide
 from osong_kernels.physics.atom_density import REACH
 from osong_kernels.physics.atom_density import atom_density as _atom_density
 from osong_kernels.physics.rotation import matrix_from_quaternion as _matrix_from_quaternion
 
-__all__ = ["LISTED_AT_ONCE", "OFFLINE", "voxelise", "voxels_on_device"]
+__all__ = ["OFFLINE", "voxelise", "voxels_on_device"]
 
 # Points on the edges of a tile. Eight in a row fill the 32 bytes that memory is written by.
 _NX, _NY, _NZ = (2, 2, LANES // 4) if IS_SIMULATED else (4, 8, 8)
 _THREADS: Final = _NX * _NY * _NZ
-# Atoms that are listed at once; where more are in reach, they are added in several goes.
-LISTED_AT_ONCE: Final = 2 * LANES if IS_SIMULATED else 512
-_LIST_LENGTH: Final = 4 * LISTED_AT_ONCE
 _REACH: Final = np.float32(REACH)
 _HALF: Final = np.float32(0.5)
 _MARGIN: Final = np.float32(0.001)  # angstrom: rounding never leaves out an atom
@@ -46,26 +42,6 @@ _NONE: Final = np.int32(-1)
 
 atom_density = device_formula(_atom_density)
 matrix_from_quaternion = device_formula(_matrix_from_quaternion)
-
-if IS_SIMULATED:
-    from numba.cuda.simulator.kernel import _get_kernel_context as _context
-
-    def _shared_list() -> Any:
-        """Return shared memory for the listed atoms."""
-        return _context().shared.array(_LIST_LENGTH, types.float32)
-
-else:
-
-    @inlined
-    def _shared_list() -> Any:
-        """Return shared memory for the listed atoms."""
-        return cuda.shared.array(_LIST_LENGTH, types.float32, alignment=16)
-
-
-@device
-def _outside(x: Any, low: Any, length: Any) -> Any:
-    """Return how far a coordinate is from an interval."""
-    return maximum(maximum(low - x, x - (low + length)), _ZERO)
 
 
 @device
@@ -116,7 +92,7 @@ def _fill_tiles(
     ``receptor`` and ``ligands``: four numbers an atom, place and radius, ordered by channel (those
     of ``ligands`` within their pose). ``frames``: eight numbers a pose, its quaternion and centre.
     """
-    listed = _shared_list()
+    listed = shared_list()
     kinds = cuda.shared.array(LISTED_AT_ONCE, types.int32)
     counts = cuda.shared.array(MAX_WARPS, types.int32)
     thread = thread_index()
@@ -164,9 +140,9 @@ def _fill_tiles(
             u = turn[0] * dx + turn[1] * dy + turn[2] * dz
             v = turn[3] * dx + turn[4] * dy + turn[5] * dz
             w = turn[6] * dx + turn[7] * dy + turn[8] * dz
-            dx = _outside(u, low_x, step * np.float32(_NX - 1))
-            dy = _outside(v, low_y, step * np.float32(_NY - 1))
-            dz = _outside(w, low_z, step * np.float32(_NZ - 1))
+            dx = outside(u, low_x, step * np.float32(_NX - 1))
+            dy = outside(v, low_y, step * np.float32(_NY - 1))
+            dz = outside(w, low_z, step * np.float32(_NZ - 1))
             reach = _REACH * radius + _MARGIN
             is_near = dx * dx + dy * dy + dz * dz < reach * reach
         place, n_near = block_place(is_near, counts)

@@ -22,6 +22,7 @@ from osong.active.calibration import Calibration, calibrate, folds
 from osong.active.surrogate import (
     Prediction,
     SurrogateOptions,
+    check_shapes,
     read_tensors,
     score_scale,
     write_tensors,
@@ -97,12 +98,7 @@ class GraphEnsemble:
         InputError
             Where names or shapes are not those of such an ensemble.
         """
-        shapes = {name: array.shape[1:] for name, array in state.items()}
-        wanted = {**_SHAPES, "scale": (2,)}
-        if shapes != wanted or len({len(array) for array in state.values()}) != 1:
-            raise InputError(
-                f"{path}: holds arrays {shapes}, wanted {wanted} for each network: remove it"
-            )
+        check_shapes(state, {**_SHAPES, "scale": (2,)}, path)
         return cls(state, calibration)
 
     def state(self) -> _Arrays:
@@ -203,7 +199,7 @@ def _fit(
     z, mean, deviation = score_scale(scores)
     recipe = (
         _N_HIDDEN, _N_PASSES, _EPOCHS, _FEWEST_STEPS, _BATCH, _LEARNING_RATE, _WEIGHT_DECAY,
-        list(_SHAPES.items()), seed, number, smiles,
+        list(_SHAPES.items()), _ELEMENTS, seed, number, smiles,
     )  # fmt: skip
     raw = np.ascontiguousarray(scores, np.float64).tobytes()  # what is kept has their scale
     digest = blake2b(repr(recipe).encode() + raw, digest_size=8).hexdigest()
@@ -288,6 +284,11 @@ def _graph(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Return atoms, bonds in both directions and their ends; RDKit wrote the SMILES."""
     mol = Chem.MolFromSmiles(smiles)
+    if mol is None:
+        # Odd valences, as in PDBQT files without bond orders: a graph all the same.
+        mol = Chem.MolFromSmiles(smiles, sanitize=False)
+        mol.UpdatePropertyCache(strict=False)
+        Chem.FastFindRings(mol)
     atoms = [_atom(atom) for atom in mol.GetAtoms()]
     bonds: list[list[float]] = []
     ends: list[tuple[int, int]] = []

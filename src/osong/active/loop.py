@@ -375,13 +375,13 @@ def _all_of(
 
 
 def _new_in_top(rounds: list[Round], n_top: int) -> list[int]:
-    """Return, for each round after the first, how many of its molecules entered the best so far."""
+    """Return, for each round with scores after the first, how many entered the best so far."""
     entered: list[int] = []
     before = np.empty(0)
     for number, one in enumerate(rounds):
         scores = np.empty(0) if one.scores is None else one.scores[np.isfinite(one.scores)]
         together = np.sort(np.concatenate([before, scores]))[:n_top]
-        if number:
+        if number and len(scores):
             worst = before[n_top - 1] if len(before) >= n_top else np.inf
             entered.append(int((scores < worst).sum()))
         before = together

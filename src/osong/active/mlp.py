@@ -21,12 +21,12 @@ from osong.active.fingerprints import N_BITS, unpack
 from osong.active.surrogate import (
     Prediction,
     SurrogateOptions,
+    check_shapes,
     read_tensors,
     score_scale,
     write_tensors,
 )
 from osong.active.torch_use import map_networks, reproducible, usable_device
-from osong.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,11 +96,7 @@ class MlpEnsemble:
             Where names or shapes are not those of such an ensemble.
         """
         wanted = {"w1": (N_BITS, N_HIDDEN), "b1": (N_HIDDEN,), "w2": (N_HIDDEN,), "b2": ()}
-        shapes = {name: array.shape[1:] for name, array in state.items()}
-        if shapes != wanted or len({len(array) for array in state.values()}) != 1:
-            raise InputError(
-                f"{path}: holds arrays {shapes}, wanted {wanted} for each network: remove it"
-            )
+        check_shapes(state, wanted, path)
         return cls(**state, calibration=calibration)
 
     def state(self) -> _Weights:

@@ -88,7 +88,8 @@ class ActiveFolder:
                 f"{self.folder}: the library has changed since this run began: restore it, or "
                 "begin anew in another folder"
             )
-        different = [key for key in sorted({*before, *asked}) if before.get(key) != asked.get(key)]
+        old, new = _leaves(before), _leaves(asked)
+        different = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
         if different:
             raise CampaignError(
                 f"{self.folder}: was begun with other settings ({', '.join(different)}): give the "
@@ -198,3 +199,12 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise CampaignError(f"{path}: is damaged: restore it, or begin anew elsewhere") from error
     return content
+
+
+def _leaves(content: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """Return the values of nested settings by their whole names."""
+    found: dict[str, Any] = {}
+    for key, value in content.items():
+        name = f"{above}{key}"
+        found |= _leaves(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return found

@@ -262,6 +262,23 @@ def write_tensors(path: Path, state: Mapping[str, npt.NDArray[np.float32]]) -> s
     return blake2b(buffer.getvalue(), digest_size=16).hexdigest()
 
 
+def check_shapes(
+    state: Mapping[str, npt.NDArray[np.float32]], wanted: Mapping[str, tuple[int, ...]], path: Path
+) -> None:
+    """Check the arrays of an ensemble, one row a network.
+
+    Raises
+    ------
+    InputError
+        Where names or shapes are not those wanted, or the networks are not as many in all.
+    """
+    shapes = {name: array.shape[1:] for name, array in state.items()}
+    if shapes != wanted or len({len(array) for array in state.values()}) != 1:
+        raise InputError(
+            f"{path}: holds arrays {shapes}, wanted {wanted} for each network: remove it"
+        )
+
+
 def read_tensors(path: Path, checksum: str | None = None) -> dict[str, npt.NDArray[np.float32]]:
     """Return the arrays of a state dict; nothing in the file can run.
 

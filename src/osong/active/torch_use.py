@@ -6,11 +6,11 @@ import importlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from osong.errors import InputError, MissingExtraError, ResourceError
 from osong.machine import usable_cores
+from osong.torch_threads import one_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,6 @@ __all__ = ["Device", "import_torch", "map_networks", "reproducible", "usable_dev
 Device = Literal["auto", "cpu", "cuda"]
 T = TypeVar("T")
 R = TypeVar("R")
-_setting = Lock()
 
 
 def import_torch() -> Any:
@@ -66,16 +65,13 @@ def reproducible(device: str) -> Iterator[Any]:
     torch = import_torch()
     if device != "cpu":  # cuBLAS wants its workspace fixed; read when its handle is made
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    with _setting:
-        threads = torch.get_num_threads()
+    with one_thread():
         strict = torch.are_deterministic_algorithms_enabled()
         warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-        torch.set_num_threads(1)
         torch.use_deterministic_algorithms(True, warn_only=device != "cpu")
         try:
             yield torch
         finally:
-            torch.set_num_threads(threads)
             torch.use_deterministic_algorithms(strict, warn_only=warn_only)
 
 

@@ -12,8 +12,6 @@ What is done, and what it brings on one core (``python -m benchmarks cnn``, ADR 
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from threading import Lock
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 import torch
@@ -25,30 +23,14 @@ from osong.rescoring.loading import ScriptedNetwork
 from osong.rescoring.networks import N_POINTS, Default2017, Default2018, Dense, Network
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-__all__ = ["FastNetwork", "Pooling", "arrange", "occupied", "one_thread", "pool"]
+__all__ = ["FastNetwork", "Pooling", "arrange", "occupied", "pool"]
 
 Pooling: TypeAlias = Literal["sum", "maximum", "none"]
 
 _MEAN_OF_EIGHT: Final = 0.125
 """Pooling sums; the weights behind it carry this factor, a power of two that rounds nothing."""
-
-
-_threads_are_set: Final = Lock()
-"""Torch's number of threads is the process's: what one gives back, another must not have read."""
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Keep torch to one thread, and give it back what it had; one such block at a time."""
-    with _threads_are_set:
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
 
 
 class FastNetwork(Protocol):

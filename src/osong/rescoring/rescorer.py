@@ -15,6 +15,7 @@ from osong.errors import InputError, MissingExtraError, ResourceError
 from osong.machine import usable_memory
 from osong.rescoring.rotations import ROTATION_COUNTS, rotations
 from osong.rescoring.weights import WeightsFile, find_weights
+from osong.torch_threads import one_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -149,7 +150,7 @@ class Rescorer:
     def _load(self) -> list[FastNetwork]:
         import torch
 
-        from osong.rescoring.inference import arrange, one_thread
+        from osong.rescoring.inference import arrange
         from osong.rescoring.loading import load_network
 
         dtype = torch.bfloat16 if self.dtype == "bfloat16" else torch.float32
@@ -231,8 +232,6 @@ class Rescorer:
 
     def _on_cpu(self, grids: NDArray[np.float32]) -> NDArray[np.float64]:
         import torch
-
-        from osong.rescoring.inference import one_thread
 
         def one(grid: NDArray[np.float32]) -> NDArray[np.float64]:
             with torch.inference_mode():

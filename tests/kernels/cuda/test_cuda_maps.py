@@ -8,7 +8,7 @@ from kernel_backends import Backend
 from kernel_cases import VINA, VINARDO
 from test_maps import arguments, is_near_cutoff
 
-from osong_kernels.cuda.maps import LISTED_AT_ONCE
+from osong_kernels.cuda.tiles import LISTED_AT_ONCE
 from osong_kernels.physics.pair_terms import PairWeights
 from osong_kernels.reference.maps import build_maps as reference_maps
 

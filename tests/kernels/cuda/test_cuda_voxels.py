@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from kernel_backends import Backend
-from test_voxels import TOLERANCE, arguments, expected_grids
+from test_voxels import TOLERANCE, arguments, expected_grids, without_first
 
-from osong_kernels.cuda.voxels import LISTED_AT_ONCE
+from osong_kernels.cuda.tiles import LISTED_AT_ONCE
 
 
 @pytest.mark.parametrize(
@@ -34,13 +36,7 @@ def test_kernel_agrees_with_the_reference(
 def test_a_pose_depends_on_no_other(backend: Backend) -> None:
     whole = arguments(5, 3, 0.8, 10, sizes=(3, 4))
     backend.voxelise(*whole)
-    last = [
-        *whole[:6],
-        np.ascontiguousarray(whole[6][1:]),
-        *(np.ascontiguousarray(x[1:]) for x in whole[7:9]),
-        whole[9],
-        np.full_like(whole[-1][1:], np.nan),
-    ]
+    last = without_first(whole)
     backend.voxelise(*last)
     np.testing.assert_array_equal(last[-1], whole[-1][1:])
 
@@ -57,8 +53,16 @@ def test_receptor_and_pose_may_share_a_channel(backend: Backend) -> None:
 
 
 def test_no_poses_are_no_launch(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A device refuses a launch of no blocks; what is None cannot be launched.
-    monkeypatch.setattr("osong_kernels.cuda.voxels._fill_tiles", None)
+    """A device refuses a launch of no blocks."""
+    launches: list[object] = []
+
+    class Kernel:
+        def __getitem__(self, blocks: object) -> Callable[..., None]:
+            launches.append(blocks)
+            return lambda *arguments: None
+
+    monkeypatch.setattr("osong_kernels.cuda.voxels._fill_tiles", Kernel())
     args = arguments(3, 3, 0.9, 4, ())
     args[3:6] = [x[:0] for x in args[3:6]]
     backend.voxelise(*args)
+    assert launches == []

@@ -24,6 +24,7 @@ from osong.active import (
     write_features,
 )
 from osong.active import loop as loop_module
+from osong.active.state import Round
 from osong.errors import CampaignError, InputError
 
 pytest.importorskip("torch", reason="needs osong[ml]")
@@ -159,7 +160,7 @@ def test_a_round_in_which_all_fails_is_no_result(
 
 def test_another_library_or_other_settings_are_refused(tmp_path: Path, store: FeatureStore) -> None:
     ActiveLoop(store, tmp_path / "run", settings())
-    with pytest.raises(CampaignError, match="begun with other settings"):
+    with pytest.raises(CampaignError, match=r"begun with other settings \(settings.batch\):"):
         ActiveLoop(store, tmp_path / "run", settings(batch=40))
     ActiveLoop(
         store, tmp_path / "run", settings(surrogate=SurrogateOptions(n_members=2, threads=7))
@@ -223,6 +224,15 @@ def test_a_small_library_is_docked_whole(tmp_path: Path) -> None:
     assert result.reason == "the whole library is docked"
     notes = json.loads((tmp_path / "run" / "finished.json").read_text())
     assert notes["recall"]["value"] == 1.0
+
+
+def test_a_round_without_scores_says_nothing_of_the_top() -> None:
+    nothing, better = np.full(8, np.nan), np.full(8, -9.0)
+    rounds = [
+        Round(number, np.arange(8), scores, {})
+        for number, scores in enumerate([better + 1.0, nothing, better, nothing])
+    ]
+    assert loop_module._new_in_top(rounds, 4) == [8]
 
 
 def test_reasons_to_stop() -> None:

@@ -269,6 +269,12 @@ def test_graph_networks_learn_and_are_reproducible(
         fit_surrogate(store.take(rows), known_scores[rows], options)
 
 
+def test_a_molecule_of_odd_valence_has_a_graph_too() -> None:
+    graphs = graph_module._graphs(["CC(C)(C)(C)C", "CCO"])
+    assert graphs.n == 2
+    assert len(graphs.atoms) == 6 + 3
+
+
 def test_calibration_finds_what_was_put_in() -> None:
     rng = np.random.default_rng(0)
     deviations = rng.gamma(2.0, 0.2, 20_000)

@@ -23,7 +23,7 @@ from osong.cli.main import app
 from osong.rescoring.files import COLUMNS, METADATA_KEY, SD_ITEMS, write_rescored
 from osong.rescoring.rescorer import Rescorer
 from osong.rescoring.stream import CnnScore, PoseRescorer, rescore_records
-from osong.rescoring.weights import SHIPPED, shipped_folder
+from osong.rescoring.weights import SHIPPED
 
 if TYPE_CHECKING:
     from typer.testing import Result
@@ -37,15 +37,6 @@ GOOD = ["aspirin", "anilide", "phenol"]
 
 def run(*words: object) -> Result:
     return CliRunner().invoke(app, [str(word) for word in words])
-
-
-@pytest.fixture(scope="module")
-def rescorer() -> Rescorer:
-    try:
-        shipped_folder()
-    except osong.MissingExtraError:
-        pytest.skip("needs osong[ml]")
-    return Rescorer(MODEL, device="cpu")
 
 
 @pytest.fixture(scope="module")
