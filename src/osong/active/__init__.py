@@ -8,12 +8,12 @@ from osong.active.calibration import Calibration
 from osong.active.loop import (
     ActiveLoop,
     ActiveResult,
-    ActiveSettings,
     Oracle,
     Request,
     run_active,
 )
 from osong.active.predict import TopCandidates, choose_batch, predictions
+from osong.active.settings import ActiveSettings
 from osong.active.stopping import Recall, RecallTally, StoppingRule
 from osong.active.store import FeatureBatch, FeatureStore, write_features
 from osong.active.surrogate import (

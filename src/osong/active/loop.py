@@ -7,14 +7,15 @@ docks by other means (a campaign a round) uses `ActiveLoop.next_request` and `Ac
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 
 from osong.active.acquisition import Acquisition, pick_spread
 from osong.active.predict import TopCandidates, choose_batch
+from osong.active.settings import FEWEST, ActiveSettings
 from osong.active.state import ActiveFolder, Round
 from osong.active.stopping import Recall, RecallTally, StoppingRule
 from osong.active.surrogate import (
@@ -27,83 +28,19 @@ from osong.active.surrogate import (
 from osong.errors import CampaignError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import numpy.typing as npt
 
     from osong.active.store import FeatureBatch, FeatureStore
 
-__all__ = ["ActiveLoop", "ActiveResult", "ActiveSettings", "Oracle", "Request", "run_active"]
+__all__ = ["ActiveLoop", "ActiveResult", "Oracle", "Request", "run_active"]
 
-Initial = Literal["random", "diverse", "large"]
-_INITIAL: Final = ("random", "diverse", "large")
 _DRAWN_FROM: Final = 10
 """A first batch that is not random is chosen among so many times as many, drawn at random."""
 _MOST_SPREAD: Final = 5000
 """A first batch of more is random: it covers the library without help."""
-
-_FEWEST: Final = 8
-"""Molecules of a batch: with fewer nothing can be held out."""
-
-
-@dataclass(frozen=True)
-class ActiveSettings:
-    """How a run goes.
-
-    Attributes
-    ----------
-    budget
-        Most molecules to dock; those that fail count.
-    batch
-        Molecules a round.
-    initial
-        How the first round is chosen: at random; "diverse", far from each other; or "large", half
-        of them at random and half those with the most fragments, as docking favours size.
-    n_top
-        Size of the top whose recall counts.
-    patience, recall
-        See `osong.active.stopping.StoppingRule`.
-    acquisition
-        What makes a molecule promising.
-    surrogate
-        What is trained; its seed and `seed` are the same.
-    seed
-        Decides everything that is random.
-    """
-
-    budget: int
-    batch: int
-    initial: Initial = "random"
-    n_top: int = 100
-    patience: int = 3
-    recall: float | None = None
-    acquisition: Acquisition = field(default_factory=Acquisition)
-    surrogate: SurrogateOptions = field(default_factory=SurrogateOptions)
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.batch < _FEWEST:
-            raise InputError(
-                f"batch is {self.batch}: give at least {_FEWEST}, what a surrogate needs"
-            )
-        if self.seed < 0:
-            raise InputError(f"seed is {self.seed}: give 0 or more")
-        if self.budget < self.batch:
-            raise InputError(f"a budget of {self.budget} is less than one batch of {self.batch}")
-        if self.initial not in _INITIAL:
-            raise InputError(f"initial is '{self.initial}': choose {', '.join(_INITIAL)}")
-        if self.n_top < 1 or self.patience < 1:
-            raise InputError("n_top and patience must be at least 1")
-        if self.recall is not None and not 0.0 < self.recall <= 1.0:
-            raise InputError(f"recall is {self.recall}: give a share above 0, at most 1")
-
-    def asked(self) -> dict[str, Any]:
-        """Return what decides the picks, for the folder; where it is computed does not."""
-        content = asdict(self)
-        for name in ("device", "threads", "seed"):
-            del content["surrogate"][name]
-        return content
 
 
 @dataclass(frozen=True)
@@ -166,7 +103,9 @@ class ActiveLoop:
     folder
         New, or that of a run to go on with.
     settings
-        How it goes.
+        How it goes; budget, patience and recall may be others than before.
+    step
+        Called with the number of molecules that a surrogate has been through.
 
     Raises
     ------
@@ -174,9 +113,17 @@ class ActiveLoop:
         Where the folder is that of another library or other settings.
     """
 
-    def __init__(self, store: FeatureStore, folder: str | Path, settings: ActiveSettings) -> None:
+    def __init__(
+        self,
+        store: FeatureStore,
+        folder: str | Path,
+        settings: ActiveSettings,
+        *,
+        step: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self.store = store
         self.settings = settings
+        self._step = step
         self.files = ActiveFolder(folder)
         self.files.begin({"library": store.digest, "settings": settings.asked()})
         self.n_usable = store.n_records - store.n_failed
@@ -193,7 +140,7 @@ class ActiveLoop:
         again.
         """
         rounds = self.files.rounds()
-        if self.files.finished() is not None:
+        if self.finished() is not None:
             return None
         if rounds and rounds[-1].scores is None:
             return Request(rounds[-1].number, rounds[-1].index)
@@ -229,18 +176,24 @@ class ActiveLoop:
             or not np.array_equal(waiting.index, request.index)
         ):
             raise CampaignError(f"{self.files.folder}: round {request.round} is not waited for")
-        if len(scores) >= _FEWEST and not np.isfinite(scores).any():
+        if len(scores) >= FEWEST and not np.isfinite(scores).any():
             raise CampaignError(
                 f"{self.files.folder}: none of the {len(scores)} molecules of round "
                 f"{request.round} has a score: find out why docking fails, then go on with this run"
             )
         self.files.write_answers(request.round, request.index, scores)
 
+    def finished(self) -> dict[str, Any] | None:
+        """Return why the run ended; None where it has not, by what decides that now."""
+        content = self.files.finished()
+        is_so = content is not None and content.get("until") == self.settings.until()
+        return content if is_so else None
+
     def result(self) -> ActiveResult:
         """Return what was found so far."""
         rounds = [one for one in self.files.rounds() if one.scores is not None]
         index, scores = _all_of(rounds)
-        finished = self.files.finished() or {}
+        finished = self.finished() or {}
         recall = finished.get("recall")
         return ActiveResult(
             index, scores, finished.get("reason", ""), Recall(**recall) if recall else None,
@@ -297,13 +250,27 @@ class ActiveLoop:
         moved = _new_in_top(rounds, settings.n_top)
         reason = rule.reason(len(index), self.n_usable - len(index), moved, recall)
         if reason:
-            self.files.write_finished({"reason": reason, **notes})
+            self.files.write_finished({"reason": reason, "until": settings.until(), **notes})
             return None
-        self.files.write_request(len(rounds), chosen, notes)
+        self.files.write_request(len(rounds), chosen, notes, self._expected(surrogate, chosen))
         return Request(len(rounds), chosen)
 
-    def _library(self, surrogate: Surrogate) -> Callable[[], Any]:
-        return lambda: self.store.batches(with_smiles=surrogate.needs_smiles)
+    def _expected(
+        self, surrogate: Surrogate, chosen: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Return mean and deviation of the scores of molecules."""
+        batch = self.store.take(chosen, with_smiles=surrogate.needs_smiles)
+        said = surrogate.predict(batch)
+        deviation = np.hypot(said.deviation.astype(np.float64), said.noise)
+        return said.mean.astype(np.float64), deviation
+
+    def _library(self, surrogate: Surrogate) -> Callable[[], Iterator[FeatureBatch]]:
+        def batches() -> Iterator[FeatureBatch]:
+            for batch in self.store.batches(with_smiles=surrogate.needs_smiles):
+                yield batch
+                self._step(len(batch.index))
+
+        return batches
 
     def _first_batch(self) -> npt.NDArray[np.int64]:
         n, seed, initial = self.settings.batch, self.settings.seed, self.settings.initial

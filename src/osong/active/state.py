@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["ActiveFolder", "Round"]
 
 _VERSION: Final = 1
+_EXPECTED: Final = ("mean", "deviation")
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,9 @@ class Round:
         (n,) int64: positions in the library of what is to be docked, most promising first.
     scores
         (n,) float64, NaN where docking failed; None while there are no answers.
+    mean, deviation
+        (n,) float64: what the surrogate expected of each, noise included; None where there was
+        none.
     notes
         What the surrogate expected when it chose.
     """
@@ -54,6 +58,8 @@ class Round:
     index: npt.NDArray[np.int64]
     scores: npt.NDArray[np.float64] | None
     notes: dict[str, Any]
+    mean: npt.NDArray[np.float64] | None = None
+    deviation: npt.NDArray[np.float64] | None = None
 
 
 class ActiveFolder:
@@ -101,7 +107,8 @@ class ActiveFolder:
         found: list[Round] = []
         while (path := self.round_folder(len(found)) / "request.parquet").exists():
             number = len(found)
-            index = self._table(path)["index"].to_numpy()
+            request = self._table(path)
+            index = request["index"].to_numpy()
             answers = path.with_name("answers.parquet")
             scores = None
             if answers.exists():
@@ -109,18 +116,33 @@ class ActiveFolder:
                 if not np.array_equal(table["index"].to_numpy(), index):
                     raise CampaignError(f"{answers}: answers another request: remove it")
                 scores = table["score"].to_numpy(zero_copy_only=False).astype(np.float64)
-            notes = path.with_name("round.json")
-            found.append(Round(number, index, scores, _read_json(notes) if notes.exists() else {}))
+            path = path.with_name("round.json")
+            notes = _read_json(path) if path.exists() else {}
+            found.append(Round(number, index, scores, notes, *_expected(request)))
         return found
 
     def write_request(
-        self, number: int, index: npt.NDArray[np.int64], notes: dict[str, Any]
+        self,
+        number: int,
+        index: npt.NDArray[np.int64],
+        notes: dict[str, Any],
+        expected: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = None,
     ) -> None:
-        """Write which molecules a round docks; older surrogates go."""
+        """Write which molecules a round docks, and what is expected of them; older surrogates go.
+
+        Parameters
+        ----------
+        expected
+            Mean and deviation, (n,) each.
+        """
         folder = self.round_folder(number)
         self._make(folder)
         write_whole(folder / "round.json", json.dumps(notes, indent=1) + "\n")
-        self._write(folder / "request.parquet", pa.table({"index": pa.array(index, pa.int64())}))
+        columns = {"index": pa.array(index, pa.int64())}
+        if expected is not None:
+            for name, values in zip(_EXPECTED, expected, strict=True):
+                columns[name] = pa.array(values, pa.float64())
+        self._write(folder / "request.parquet", pa.table(columns))
         shutil.rmtree(folder / "networks", ignore_errors=True)
         for older in range(number):
             for name in ("surrogate.pt", "surrogate.json"):
@@ -183,6 +205,11 @@ class ActiveFolder:
                 f"{path}: does not match its checksum: remove it, and what was asked is asked again"
             )
         return table
+
+
+def _expected(request: pa.Table) -> tuple[npt.NDArray[np.float64], ...]:
+    """Return what was expected of a round's molecules; nothing of the first round's."""
+    return tuple(request[name].to_numpy() for name in _EXPECTED if name in request.column_names)
 
 
 def _checksum(table: pa.Table) -> str:

@@ -285,3 +285,37 @@ def test_a_top_of_more_than_is_docked_has_no_recall() -> None:
 def test_wrong_settings_are_refused(options: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         settings(**options)
+
+
+def test_a_run_goes_on_with_a_larger_budget(
+    tmp_path: Path, store: FeatureStore, known_scores: Scores
+) -> None:
+    """What two budgets pick in turn is what the larger one picks at once."""
+    small = run_active(store, LookUp(known_scores), tmp_path / "run", settings(budget=60))
+    oracle = LookUp(known_scores)
+    larger = run_active(store, oracle, tmp_path / "run", settings(budget=120))
+    assert [request.round for request in oracle.asked] == [2, 3]
+    at_once = run_active(store, LookUp(known_scores), tmp_path / "once", settings(budget=120))
+    np.testing.assert_array_equal(larger.index[:60], small.index)
+    np.testing.assert_array_equal(larger.index, at_once.index)
+    assert larger.reason == "the budget of 120 molecules is spent"
+
+
+def test_rounds_tell_what_was_expected_of_them(
+    tmp_path: Path, store: FeatureStore, known_scores: Scores
+) -> None:
+    seen: list[int] = []
+    loop = ActiveLoop(store, tmp_path / "run", settings(budget=60), step=seen.append)
+    while (request := loop.next_request()) is not None:
+        loop.answer(request, known_scores[request.index])
+    first, second = loop.result().rounds
+    assert first.mean is None
+    assert first.deviation is None
+    assert second.mean is not None
+    assert second.deviation is not None
+    assert np.all(np.diff(second.mean) >= -1e-5)  # greedy, the most promising first
+    assert np.all(second.deviation > 0.0)
+    error = np.abs(second.mean - known_scores[second.index]).mean()
+    assert error < 3 * second.deviation.mean()
+    n_usable = store.n_records - store.n_failed
+    assert sum(seen) == 2 * n_usable  # to choose the second round, and to see what may be missing
