@@ -5,6 +5,7 @@ Everything here that learns needs ``pip install 'osong[ml]'``; importing it does
 
 from osong.active.acquisition import ACQUISITIONS, Acquisition
 from osong.active.calibration import Calibration
+from osong.active.feature_files import write_features
 from osong.active.loop import (
     ActiveLoop,
     ActiveResult,
@@ -15,7 +16,7 @@ from osong.active.loop import (
 from osong.active.predict import TopCandidates, choose_batch, predictions
 from osong.active.settings import ActiveSettings
 from osong.active.stopping import Recall, RecallTally, StoppingRule
-from osong.active.store import FeatureBatch, FeatureStore, write_features
+from osong.active.store import FeatureBatch, FeatureStore
 from osong.active.surrogate import (
     Prediction,
     Surrogate,

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from rdkit import Chem, DataStructs
 from rdkit.Chem import rdFingerprintGenerator
@@ -91,28 +92,6 @@ def test_a_changed_library_is_refused_in_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_an_interrupted_store_goes_on_with_the_missing_shards(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    smiles = ["CCO", "CCN"] * 5000
-    whole = write_features(smiles, tmp_path / "f", records_per_shard=8192)
-    (tmp_path / "f" / "features.json").unlink()
-    (tmp_path / "f" / "features-00001.parquet").unlink()
-    made: list[int] = []
-    from osong.active import store as module
-
-    table = module._table
-
-    def counted(records: list[module.Record]) -> object:
-        made.append(records[0].index)
-        return table(records)
-
-    monkeypatch.setattr(module, "_table", counted)
-    again = write_features(smiles, tmp_path / "f", records_per_shard=8192)
-    assert made == [8192]
-    assert again.digest == whole.digest
-
-
 def test_damage_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "f"
     with pytest.raises(InputError, match="no finished fingerprints here"):
@@ -132,5 +111,33 @@ def test_damage_is_named(tmp_path: Path) -> None:
     index.write_text("{")
     with pytest.raises(InputError, match="is damaged"):
         FeatureStore.open(folder)
-    with pytest.raises(InputError, match="multiple of 8192"):
-        write_features(SMILES, tmp_path / "g", records_per_shard=100)
+
+
+@pytest.mark.parametrize("compression", ["zstd", "none"])
+def test_damage_within_a_page_is_noticed_while_reading(tmp_path: Path, compression: str) -> None:
+    """Uncompressed, where any bytes are a page, only its checksum can tell."""
+    store = write_features(SMILES, tmp_path / "f")
+    path = tmp_path / "f" / store.shards[0].file
+    if compression == "none":
+        table = pq.read_table(path)
+        pq.write_table(table, path, compression="none", write_page_checksum=True)
+    column = pq.read_metadata(path).row_group(0).column(1)
+    assert column.path_in_schema == "fingerprint"
+    end = column.dictionary_page_offset or column.data_page_offset
+    content = bytearray(path.read_bytes())
+    content[end + column.total_compressed_size - 1] ^= 16
+    path.write_bytes(content)
+    for read in (lambda: list(store.batches()), lambda: store.take(np.array([0]))):
+        with pytest.raises(InputError, match=r"features-00000\.parquet: cannot be read") as caught:
+            read()
+        assert "\n" not in str(caught.value)
+    assert len(dict(store.failures())) == 2  # pages of other columns
+
+
+def test_stores_without_checksums_of_pages_are_read(tmp_path: Path) -> None:
+    store = write_features(SMILES, tmp_path / "f")
+    shard = tmp_path / "f" / store.shards[0].file
+    (new,) = store.batches()
+    pq.write_table(pq.read_table(shard), shard, compression="zstd")
+    (old,) = store.batches()
+    np.testing.assert_array_equal(old.bits, new.bits)
