@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
@@ -255,7 +256,7 @@ def test_sdf_of_molecules_in_any_order(tmp_path, monkeypatch):
         opened.append(parts[index // 6])
         return opened[-1]
 
-    assert export.write_sdf(tmp_path / "some.sdf", asked, locate, 2) == 6
+    assert export.write_sdf(tmp_path / "some.sdf", asked, partial(export.rows_of, locate), 2) == 6
     mols = list(Chem.SDMolSupplier(str(tmp_path / "some.sdf"), removeHs=False))
     assert [mol.GetIntProp("osong_index") for mol in mols[::2]] == asked
     assert [mol.GetIntProp("osong_pose") for mol in mols] == [1, 2] * 6
@@ -267,8 +268,9 @@ def test_sdf_of_molecules_in_any_order(tmp_path, monkeypatch):
 
 
 def test_sdf_of_a_molecule_without_part(tmp_path):
+    nowhere = partial(export.rows_of, lambda _: None)
     with pytest.raises(CampaignError, match="molecule 3 is not docked; run: osong resume"):
-        export.write_sdf(tmp_path / "some.sdf", [3], lambda _: None, 1)
+        export.write_sdf(tmp_path / "some.sdf", [3], nowhere, 1)
     assert list(tmp_path.iterdir()) == []
 
 

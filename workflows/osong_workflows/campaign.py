@@ -6,19 +6,18 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from osong.backend import check_backend
 from osong.errors import CampaignError, InputError, MissingExtraError
 from osong_workflows.allocation import allocated_cores
 from osong_workflows.continuing import continue_campaign
 from osong_workflows.create import finish_planning
 from osong_workflows.docking import DEFAULT_DOCKER
-from osong_workflows.events import (
-    LogFile,
-    Publisher,
-)
-from osong_workflows.export import hit_frame, write_hits, write_sdf
+from osong_workflows.events import LogFile, Publisher
+from osong_workflows.export import hit_frame, row_molecules, rows_of, write_hits, write_sdf
 from osong_workflows.folder import CampaignFolder
-from osong_workflows.merge import RANKS, best_molecules, find_by_name, ledger_table, pose_rows
+from osong_workflows.merge import RANKS, best_molecules, find_by_name, ledger_table
 from osong_workflows.outputs import read_wishes
 from osong_workflows.packing import pack_shard
 from osong_workflows.part_names import Results, find_results, finished_shards
@@ -37,8 +36,9 @@ from osong_workflows.tasks import WorkOrder
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    import numpy.typing as npt
     import pandas as pd
     import pyarrow as pa
 
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from osong_workflows.events import Subscriber
     from osong_workflows.merge import RankBy
     from osong_workflows.rescored_file import RescoredMolecules
+    from osong_workflows.runners.mpi import MpiRole
 
 __all__ = ["Campaign"]
 
@@ -108,6 +109,7 @@ class Campaign:
         scratch: str = "",
         pilot: PilotOptions | None = None,
         launch: LaunchOptions | None = None,
+        role: MpiRole | None = None,
     ) -> Campaign:
         """Do what is left to do, and return the campaign; where nothing is left, do nothing.
 
@@ -140,6 +142,8 @@ class Campaign:
             How this process shows life and heeds signals.
         launch
             How the runners "srun" and "mpi" start workers.
+        role
+            The pilot's place among the ranks of MPI, where it was taken before.
 
         Raises
         ------
@@ -152,19 +156,12 @@ class Campaign:
         """
         check_runner(runner, workers)
         check_backend(backend or "auto")
-        self._check_docker()
+        self.check_docker()
         with contextlib.ExitStack() as stack:
             launch = launch or LaunchOptions()
-            role = None
-            if runner == "mpi":
+            if runner == "mpi" and role is None:
                 # Before anything else: most ranks never come back from here.
-                from osong_workflows.runners.mpi import take_mpi_role
-
-                role = stack.enter_context(
-                    take_mpi_role(
-                        self.folder, n_threads=workers, scratch=scratch, interface=launch.interface
-                    )
-                )
+                role = stack.enter_context(self.mpi_role(workers, scratch, launch))
             if not self._folder.plan.exists():
                 finish_planning(self._folder, self._settings, workers or allocated_cores())
             me = new_pilot(runner)
@@ -200,6 +197,14 @@ class Campaign:
             )
         return self
 
+    def mpi_role(self, workers: int | None, scratch: str, launch: LaunchOptions) -> MpiRole:
+        """Take this rank's role: return in the pilot only, as ``take_mpi_role``."""
+        from osong_workflows.runners.mpi import take_mpi_role
+
+        return take_mpi_role(
+            self.folder, n_threads=workers, scratch=scratch, interface=launch.interface
+        )
+
     def pack(self) -> CampaignStatus:
         """Join parts of shards whose chunks are all there, and return the status then.
 
@@ -215,7 +220,7 @@ class Campaign:
             sweep_finished(self._folder, PilotWatch(self._folder, me))
         return self.status()
 
-    def _check_docker(self) -> None:
+    def check_docker(self) -> None:
         """Check that the docker at hand is the one that the campaign was made with."""
         if self._settings.docker != self._docker:
             raise CampaignError(
@@ -233,7 +238,7 @@ class Campaign:
         With ``rank_by`` "cnn_score", "cnn_affinity" or "cnn_vs" (see :meth:`rescore`) only
         molecules that are rescored, with cnn_score, cnn_affinity, cnn_vs, cnn_variance, cnn_pose.
         """
-        return hit_frame(self._best(n, rank_by))
+        return hit_frame(self.ranked(n, rank_by))
 
     def rescore(
         self, n: int = 1000, *, step: Callable[[int], None] = lambda _: None, **networks: Any
@@ -244,7 +249,7 @@ class Campaign:
 
         ``n`` and ``networks`` as for ``osong_workflows.rescoring.rescore_best``.
         """
-        return rescore_best(self._folder, self.plan.key, self._results(), n, step, **networks)
+        return rescore_best(self._folder, self.plan.key, self.results(), n, step, **networks)
 
     def n_rescored(self) -> int | None:
         """Return how many molecules networks rank; None: all that docked (``rescore="gnina"``)."""
@@ -262,7 +267,7 @@ class Campaign:
         Columns: index, name, source, format, input, status ("ok" or "failed"), stage and reason
         (of a failure), n_variants, notes, energy, smiles, n_heavy.
         """
-        return ledger_table(self._results().paths)
+        return ledger_table(self.results().paths)
 
     def poses(self, molecule: str | int) -> list[Any]:
         """Return the poses of a molecule as RDKit molecules, best first.
@@ -277,17 +282,14 @@ class Campaign:
         InputError
             There is no such molecule, several have that name, or it failed.
         """
-        index = self._find(molecule)
-        part = self._results().locate(index)
-        if part is None:
+        index = self.find(molecule)
+        if not self.has_row(index):
             raise InputError(
                 f"molecule {molecule!r} is not docked yet; run: osong resume {self.folder}"
             )
-        (row,) = pose_rows(part, [index])
+        (row,) = self.pose_rows(np.array([index]))
         if row["status"] != "ok":
             raise InputError(f"molecule {molecule!r} has no pose: {row['stage']}: {row['reason']}")
-        from osong_workflows.export import row_molecules
-
         return row_molecules(row)
 
     def to_sdf(
@@ -312,28 +314,27 @@ class Campaign:
         rank_by
             As for :meth:`top`.
         """
-        best = self._best(n, rank_by)
+        best = self.ranked(n, rank_by)
         make = None if rank_by == "energy" else rescored_poses(best, n_poses)
-        locate = self._results().locate
-        return write_sdf(path, best["index"].to_numpy(), locate, n_poses, make)
+        return write_sdf(path, best["index"].to_numpy(), self.pose_rows, n_poses, make)
 
     def to_csv(
         self, path: str | os.PathLike[str], n: int | None = None, *, rank_by: RankBy = "energy"
     ) -> int:
         """Write the hit table as CSV; return its rows. Others as for :meth:`to_sdf`."""
-        return write_hits(path, self._best(n, rank_by), "csv")
+        return write_hits(path, self.ranked(n, rank_by), "csv")
 
     def to_parquet(
         self, path: str | os.PathLike[str], n: int | None = None, *, rank_by: RankBy = "energy"
     ) -> int:
         """Write the hit table as Parquet; return its rows. Others as for :meth:`to_sdf`."""
-        return write_hits(path, self._best(n, rank_by), "parquet")
+        return write_hits(path, self.ranked(n, rank_by), "parquet")
 
     def to_smiles(
         self, path: str | os.PathLike[str], n: int | None = None, *, rank_by: RankBy = "energy"
     ) -> int:
         """Write SMILES and names, best first; return how many. Others as for :meth:`to_sdf`."""
-        return write_hits(path, self._best(n, rank_by), "smiles")
+        return write_hits(path, self.ranked(n, rank_by), "smiles")
 
     def to_polars(self) -> Any:
         """Return the ledger as a polars DataFrame."""
@@ -349,7 +350,7 @@ class Campaign:
             import duckdb
         except ImportError as error:
             raise MissingExtraError("duckdb", extra="duckdb", purpose="duckdb") from error
-        parts = [str(part) for part in self._results().paths]
+        parts = [str(part) for part in self.results().paths]
         if not parts:
             raise CampaignError(
                 f"{self.folder}: nothing is docked yet; run: osong resume {self.folder}"
@@ -366,21 +367,32 @@ class Campaign:
 
         return f"<p>{escape(str(self.status()))}</p>" + self.hits(10)._repr_html_()
 
-    def _best(self, n: int | None, rank_by: RankBy = "energy") -> pa.Table:
-        """Return the best molecules as an Arrow table."""
+    def ranked(self, n: int | None, rank_by: RankBy = "energy") -> pa.Table:
+        """Return the best molecules, best first, as an Arrow table; as :meth:`top` otherwise."""
         if n is not None and n < 1:
             raise InputError(f"n must be at least 1, got {n}")
         if rank_by not in RANKS:
             raise InputError(f"rank_by is {rank_by!r}; it may be {', '.join(RANKS)}")
         if rank_by != "energy" and self.n_rescored() is not None:
             return best_rescored(self._folder, self.plan.key, n, rank_by)
-        return best_molecules(self._results().paths, n, rank_by)
+        return best_molecules(self.results().paths, n, rank_by)
 
-    def _results(self) -> Results:
+    def results(self) -> Results:
+        """Return the files of results that there are."""
         return find_results(self._folder, self.plan)
 
-    def _find(self, molecule: str | int) -> int:
-        """Return a molecule's index."""
+    def has_row(self, index: int) -> bool:
+        """Return whether the molecule at a position of the library is done."""
+        return self.results().locate(index) is not None
+
+    def pose_rows(
+        self, indices: npt.NDArray[np.int64], n_poses: int | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Yield whole rows of parts, poses included, of molecules of rising positions (n,)."""
+        return rows_of(self.results().locate, indices, n_poses)
+
+    def find(self, molecule: str | int) -> int:
+        """Return a molecule's position in the library, from its name or that position."""
         if not isinstance(molecule, str):
             index = int(molecule)
             if not 0 <= index < self.plan.n_records:
@@ -388,7 +400,7 @@ class Campaign:
                     f"molecule {index}: the library has molecules 0 to {self.plan.n_records - 1}"
                 )
             return index
-        found = find_by_name(self._results().paths, molecule)
+        found = find_by_name(self.results().paths, molecule)
         if not found:
             raise InputError(f"{self.folder}: no molecule is called {molecule!r}; see ledger()")
         if len(found) > 1:

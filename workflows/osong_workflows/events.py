@@ -29,8 +29,10 @@ __all__ = [
     "MoleculesDone",
     "PartSetAside",
     "Publisher",
+    "RoundBegun",
     "ShardClaimed",
     "ShardFinished",
+    "StrategyEnded",
     "Subscriber",
     "TaskLost",
     "WorkerReady",
@@ -163,6 +165,25 @@ class CampaignFinished:
     seconds: float
 
 
+@dataclass(frozen=True)
+class RoundBegun:
+    """A strategy chose what to dock next; ``n_asked`` counts all rounds, ``told`` is for people."""
+
+    round: int
+    n_records: int
+    n_asked: int
+    budget: int
+    told: str
+
+
+@dataclass(frozen=True)
+class StrategyEnded:
+    """A strategy chooses nothing more."""
+
+    reason: str
+    told: str
+
+
 Event: TypeAlias = (
     CampaignStarted
     | MoleculesDone
@@ -178,6 +199,8 @@ Event: TypeAlias = (
     | WorkerRejected
     | PartSetAside
     | CampaignFinished
+    | RoundBegun
+    | StrategyEnded
 )
 Subscriber: TypeAlias = Callable[[Event], None]
 

@@ -9,7 +9,7 @@ import os
 import tempfile
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
-__all__ = ["hit_frame", "row_molecules", "write_hits", "write_sdf"]
+__all__ = ["RowReader", "hit_frame", "row_molecules", "rows_of", "write_hits", "write_sdf"]
+
+RowReader: TypeAlias = "Callable[[npt.NDArray[np.int64], int | None], Iterator[Mapping[str, Any]]]"
+"""Yields rows of rising positions with so many of their poses, all for None."""
 
 _SLICE: Final = 50_000
 """Rows of a hit table that are turned into pandas' objects at a time: some 30 MB."""
@@ -101,7 +104,7 @@ def _cnn_items(score: Mapping[str, float] | None) -> dict[str, str]:
 def write_sdf(
     path: str | os.PathLike[str],
     indices: Sequence[int],
-    locate: Callable[[int], Path | None],
+    rows: RowReader,
     n_poses: int,
     make: Callable[[Mapping[str, Any]], list[Any]] | None = None,
 ) -> int:
@@ -111,8 +114,8 @@ def write_sdf(
     ----------
     indices
         The molecules' positions in the library; each once.
-    locate
-        Returns the part that holds a molecule, or None.
+    rows
+        Yields the parts' rows of molecules of rising positions, with so many of their poses.
     n_poses
         Poses of each molecule.
     make
@@ -126,7 +129,7 @@ def write_sdf(
     """
     wanted = np.asarray(indices, dtype=np.int64)
     with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(Path(path).parent)) as spill:
-        write_sdf_records(_texts_in_order(spill, wanted, locate, n_poses, make), Path(path))
+        write_sdf_records(_texts_in_order(spill, wanted, rows, n_poses, make), Path(path))
     return len(wanted)
 
 
@@ -176,7 +179,7 @@ def _frames(best: pa.Table) -> Iterator[tuple[int, pd.DataFrame]]:
 def _texts_in_order(
     spill: IO[bytes],
     indices: npt.NDArray[np.int64],
-    locate: Callable[[int], Path | None],
+    rows: RowReader,
     n_poses: int,
     make: Callable[[Mapping[str, Any]], list[Any]] | None,
 ) -> Iterator[str]:
@@ -189,8 +192,8 @@ def _texts_in_order(
     """
     order = np.argsort(indices)
     begin, n_bytes = np.zeros((2, len(indices)), dtype=np.int64)
-    rows = _rows(indices[order], locate, n_poses if make is None else None)
-    for rank, row in zip(order, rows, strict=True):
+    found = rows(indices[order], n_poses if make is None else None)
+    for rank, row in zip(order, found, strict=True):
         poses = row_molecules(row) if make is None else make(row)
         text = "".join(map(sdf_text, poses)).encode()
         begin[rank], n_bytes[rank] = spill.tell(), len(text)
@@ -200,10 +203,23 @@ def _texts_in_order(
         yield spill.read(length).decode()
 
 
-def _rows(
-    indices: npt.NDArray[np.int64], locate: Callable[[int], Path | None], n_poses: int | None
+def rows_of(
+    locate: Callable[[int], Path | None], indices: npt.NDArray[np.int64], n_poses: int | None
 ) -> Iterator[dict[str, Any]]:
-    """Yield rows of ascending indices, reading each part once."""
+    """Yield the parts' rows of molecules of rising positions (n,), reading each part once.
+
+    Parameters
+    ----------
+    locate
+        Returns the part that holds a molecule, or None.
+    n_poses
+        How many poses of each, best first; None: all.
+
+    Raises
+    ------
+    CampaignError
+        A molecule is not docked.
+    """
     for part, group in itertools.groupby(map(int, indices), key=locate):
         wanted = list(group)
         if part is None:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from osong.errors import CampaignError, InputError
 from osong_workflows.pose_rescoring import network_hashes
+from osong_workflows.strategy import ActiveStrategy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +39,8 @@ _NONE: Final = "none"
 
 _NOT_COMPARED: Final = frozenset({"target_name", "library", "reading"})
 """Fields that may differ between two requests for the same campaign: they change no result."""
+
+_TABLES: Final = ("ligands", "reading", "networks", "strategy")
 
 _HEADER: Final = """\
 # An Osong campaign: what was asked for. Written once; changing it makes another campaign.
@@ -72,6 +75,8 @@ class CampaignSettings(BaseModel):
         "gnina": networks score the poses that are kept; "": none do.
     networks
         Name and SHA-256 of the networks.
+    strategy
+        Which molecules are docked; None: all.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -90,23 +95,31 @@ class CampaignSettings(BaseModel):
     reading: dict[str, str | int] = Field(default_factory=dict)
     rescore: Literal["", "gnina"] = ""
     networks: dict[str, str] = Field(default_factory=dict)
+    strategy: ActiveStrategy | None = None
 
     def digest(self) -> str:
         """Return a hash of all that decides results, in hexadecimal."""
         asked = self._dump(_NOT_COMPARED)
+        if self.strategy:
+            asked["strategy"] = self.strategy.picks
         text = json.dumps(asked, sort_keys=True)
         return blake2b(text.encode(), digest_size=16).hexdigest()
 
     def _dump(self, without: Set[str] = frozenset()) -> dict[str, Any]:
-        """Return the fields; nothing of rescoring where there is none, as in older campaigns."""
+        """Return the fields; those of a stage that there is not are left out, as they once were."""
         of_rescoring = () if self.rescore else ("rescore", "networks")
-        return self.model_dump(exclude={*without, *of_rescoring})
+        of_strategy = () if self.strategy else ("strategy",)
+        return self.model_dump(exclude={*without, *of_rescoring, *of_strategy})
 
     def differences(self, other: CampaignSettings) -> list[str]:
         """Return what differs in ``other``, each as "field is A there, B here"."""
         mine, theirs = self.model_dump(), other.model_dump()
-        mine |= {f"ligands.{k}": v for k, v in mine.pop("ligands").items()}
-        theirs |= {f"ligands.{k}": v for k, v in theirs.pop("ligands").items()}
+        for values, settings in ((mine, self), (theirs, other)):
+            values |= {f"ligands.{k}": v for k, v in values.pop("ligands").items()}
+            # When to stop is no difference: a campaign goes on with a larger budget.
+            chosen = {"kind": "all"} if settings.strategy is None else settings.strategy.picks
+            del values["strategy"]
+            values |= {f"strategy.{k}": v for k, v in chosen.items()}
         fields = sorted((mine.keys() | theirs.keys()) - _NOT_COMPARED)
         return [
             f"{field} is {mine.get(field)!r} there and {theirs.get(field)!r} here"
@@ -117,17 +130,22 @@ class CampaignSettings(BaseModel):
     def to_toml(self) -> str:
         """Return the text of ``campaign.toml``."""
         values = self._dump()
-        names = ("ligands", "reading", *(("networks",) if self.rescore else ()))
-        tables = {name: values.pop(name) for name in names}
+        tables = {name: values.pop(name) for name in _TABLES if name in values}
         lines = [f"{key} = {_toml_value(value)}" for key, value in values.items()]
         for name, table in tables.items():
             lines += ["", f"[{name}]", *_notes_on(name)]
-            lines += [f"{key} = {_toml_value(value)}" for key, value in table.items()]
+            lines += [
+                f"{key} = {_toml_value(value)}"
+                for key, value in table.items()
+                if value is not None or name != "strategy"
+            ]
         return _HEADER + "\n".join(lines) + "\n"
 
 
 def _notes_on(table: str) -> list[str]:
-    """Return comments on a table: whose weights networks have."""
+    """Return comments on a table: whose weights networks have, what may be changed."""
+    if table == "strategy":
+        return ["# Of this table budget, patience and recall may change: osong screen does it."]
     if table != "networks":
         return []
     from osong.rescoring.weights import LICENCE
@@ -153,7 +171,13 @@ def make_settings(*, rescore_models: str = DEFAULT_MODELS, **fields: Any) -> Cam
         settings = CampaignSettings(**fields, networks=networks)
     except ValidationError as error:
         raise InputError(f"campaign: {_first_problem(error)}") from error
-    return settings.model_copy(update=_WITHOUT_SEARCH) if settings.effort == SCORE else settings
+    if settings.effort != SCORE:
+        return settings
+    if settings.strategy is not None:
+        raise InputError(
+            "effort 'score' searches nothing and takes all molecules: leave out the strategy"
+        )
+    return settings.model_copy(update=_WITHOUT_SEARCH)
 
 
 def read_settings(path: Path) -> CampaignSettings:

@@ -6,11 +6,13 @@ beginning, and a file may change between two runs.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -22,11 +24,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    import numpy.typing as npt
+
 __all__ = [
     "FILE_RECORDS",
     "StagedFile",
     "StagedLibrary",
     "library_digest",
+    "pick_staged",
     "read_staged",
     "stage_library",
     "staged_bytes",
@@ -139,15 +144,56 @@ def read_staged(
     first, stop = 0, start + n_records
     for file in files:
         if first < stop and first + file.n_records > start:
-            path = folder / file.name
-            try:
-                yield from _read_file(path, first, start, stop)
-            except (OSError, pa.ArrowException) as error:
-                raise CampaignError(
-                    f"{path}: the campaign's copy of the library cannot be read ({error}); start "
-                    "the campaign again in a new folder"
-                ) from error
+            with _told(folder / file.name):
+                yield from _read_file(folder / file.name, first, start, stop)
         first += file.n_records
+
+
+def pick_staged(
+    folder: Path, files: Iterable[StagedFile], rising: npt.NDArray[np.int64]
+) -> Iterator[Record]:
+    """Yield the records of some positions, (n,) int64, each above the one before it.
+
+    Row groups that hold none of them are not read.
+
+    Raises
+    ------
+    CampaignError
+        A file is missing or damaged.
+    """
+    first = 0
+    for file in files:
+        begin, end = np.searchsorted(rising, [first, first + file.n_records])
+        if begin < end:
+            with _told(folder / file.name):
+                yield from _pick_file(folder / file.name, first, rising[begin:end])
+        first += file.n_records
+
+
+def _pick_file(path: Path, first: int, rising: npt.NDArray[np.int64]) -> Iterator[Record]:
+    """Yield a file's records of some positions; its first record is number ``first``."""
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        for group in range(file.num_row_groups):
+            n_rows = file.metadata.row_group(group).num_rows
+            begin, end = np.searchsorted(rising, [first, first + n_rows])
+            if begin < end:
+                wanted = rising[begin:end]
+                table = file.read_row_group(group, use_threads=False).take(wanted - first)
+                for index, row in zip(wanted.tolist(), table.to_pylist(), strict=True):
+                    yield Record(index=index, **row)
+            first += n_rows
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn what is wrong with a file into one line."""
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        raise CampaignError(
+            f"{path}: the campaign's copy of the library cannot be read ({error}); start "
+            "the campaign again in a new folder"
+        ) from error
 
 
 def _read_file(path: Path, first: int, start: int, stop: int) -> Iterator[Record]:
