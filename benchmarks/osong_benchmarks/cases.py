@@ -24,6 +24,7 @@ from osong.receptor.model import Receptor
 from osong.scoring.functions import VINA
 from osong.scoring.grid import GridMaps
 from osong.search.session import DockingSession
+from osong_benchmarks.bit_case import N_MOLECULES, bit_values
 from osong_benchmarks.voxel_case import N_GRIDS, voxel_values
 from osong_kernels.contract import KERNELS, Array, Kernel
 
@@ -335,11 +336,13 @@ def _made_calls(calls: dict[str, Call]) -> list[Call]:
                 for name in ("receptor_coords", "receptor_type", "coords", "atom_type")
             )
         ),
+        "run_bit_networks": bit_values(),
     }
     work = {
         "pose_energy": (float(_N_POSES), "evaluations"),
         "pick_distinct": (0.5 * _N_DISTINCT * (_N_DISTINCT - 1), "RMSDs"),
         "voxelise": (float(N_GRIDS), "grids"),
+        "run_bit_networks": (float(N_MOLECULES), "molecules"),
     }
     made = []
     for kernel in KERNELS:

@@ -29,7 +29,8 @@ from osong_benchmarks.child import ChildError
 from osong_benchmarks.kernel_child import time_in_child
 from osong_benchmarks.part import Settings
 from osong_benchmarks.parts import kernels
-from osong_kernels.contract import KERNELS, Array, mismatches
+from osong_kernels.call_check import mismatches
+from osong_kernels.contract import KERNELS, Array
 from osong_kernels.cpu import elementary
 from osong_kernels.physics import interpolation, ops, pair_table, pair_terms, rotation
 
@@ -66,6 +67,9 @@ def reduced(call: Call) -> Call:
         arguments[:3] = [np.ascontiguousarray(value[near]) for value in arguments[:3]]
         arguments[-1] = np.zeros((len(arguments[7]), 28, 7, 7, 7), np.float32)
         return Call(call.kernel, tuple(arguments), 1.0, "")
+    if call.kernel.name == "run_bit_networks":  # a few molecules
+        packed, *networks, out = call.arguments
+        return Call(call.kernel, (packed[:3], *networks, out[:3].copy()), 1.0, "")
     return call
 
 

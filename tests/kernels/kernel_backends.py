@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from numba import config
 
-from osong_kernels.contract import KERNELS, mismatches
+from osong_kernels.call_check import mismatches
+from osong_kernels.contract import KERNELS
 
 IS_SIMULATED = bool(config.ENABLE_CUDASIM)
 HAS_NUMBA_CUDA = importlib.util.find_spec("numba_cuda") is not None

@@ -17,7 +17,8 @@ from numba.core.registry import CPUDispatcher
 
 import osong_kernels.cpu
 from osong_kernels import arguments
-from osong_kernels.contract import BUNDLES, KERNELS, Kernel, mismatches
+from osong_kernels.call_check import mismatches
+from osong_kernels.contract import BUNDLES, KERNELS, Kernel
 from osong_kernels.cpu.lanes import N_LANES
 from osong_kernels.cpu.minimise import N_SCALARS
 from osong_kernels.physics import pair_terms

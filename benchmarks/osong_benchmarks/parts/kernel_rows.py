@@ -21,7 +21,7 @@ __all__ = [
     "shares",
 ]
 
-ONE_LIGAND: Final = ("build_maps",)
+ONE_LIGAND: Final = ("build_maps", "run_bit_networks")
 """Kernels whose work does not depend on the ligand: timed with the first only."""
 
 

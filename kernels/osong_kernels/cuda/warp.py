@@ -25,6 +25,8 @@ __all__ = [
     "block_sync",
     "block_threads",
     "lane_index",
+    "lowest_bit",
+    "sum_of_eight",
     "thread_index",
     "warp_index",
     "warp_max",
@@ -89,6 +91,15 @@ if IS_SIMULATED:
     def warp_sum(value: Any, scratch: Any) -> Any:
         """Return the sum over all lanes, to all of them."""
         return _all_lanes(value, scratch).sum()
+
+    def sum_of_eight(value: Any, scratch: Any) -> Any:
+        """Return the sum over this lane's eight (0 to 7, 8 to 15, ...), to all of them."""
+        first = thread_index() // 8 * 8
+        return _all_lanes(value, scratch)[first : first + 8].sum()
+
+    def lowest_bit(bits: Any) -> Any:
+        """Return the place of the lowest bit that is set, from 0; one must be."""
+        return (int(bits) & -int(bits)).bit_length() - 1
 
     def warp_max(value: Any, scratch: Any) -> Any:
         """Return the largest value of all lanes, to all of them."""
@@ -169,6 +180,19 @@ else:
         value += cuda.shfl_xor_sync(_ALL, value, 2)
         value += cuda.shfl_xor_sync(_ALL, value, 1)
         return alike(value)
+
+    @device
+    def sum_of_eight(value: Any, scratch: Any) -> Any:
+        """Return the sum over this lane's eight (0 to 7, 8 to 15, ...), to all of them."""
+        value += cuda.shfl_xor_sync(_ALL, value, 4)
+        value += cuda.shfl_xor_sync(_ALL, value, 2)
+        value += cuda.shfl_xor_sync(_ALL, value, 1)
+        return value
+
+    @device
+    def lowest_bit(bits: Any) -> Any:
+        """Return the place of the lowest bit that is set, from 0; one must be."""
+        return np.int32(cuda.ffs(bits) - 1)
 
     @device
     def warp_max(value: Any, scratch: Any) -> Any:

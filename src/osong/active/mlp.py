@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from osong.active.bit_kernel import run_bit_networks
 from osong.active.calibration import Calibration, calibrate, folds
 from osong.active.fingerprints import N_BITS, unpack
 from osong.active.surrogate import (
@@ -27,6 +26,7 @@ from osong.active.surrogate import (
     write_tensors,
 )
 from osong.active.torch_use import map_networks, reproducible, usable_device
+from osong_kernels.cpu.bit_networks import run_bit_networks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

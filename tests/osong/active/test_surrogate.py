@@ -23,7 +23,6 @@ from osong.active import (
 )
 from osong.active import graph as graph_module
 from osong.active import mlp as mlp_module
-from osong.active.bit_kernel import TILE, run_bit_networks
 from osong.active.calibration import calibrate, folds
 from osong.active.fingerprints import unpack
 from osong.active.surrogate import score_scale
@@ -49,26 +48,6 @@ def ensemble(
 
 def rest_of(store: FeatureStore, trained_on: npt.NDArray[np.int64]) -> FeatureBatch:
     return store.take(np.setdiff1d(np.arange(1400), trained_on), with_smiles=True)
-
-
-def test_kernel_is_a_matrix_product() -> None:
-    rng = np.random.default_rng(0)
-    n, n_bytes, n_blocks = TILE + 3, 6, 3
-    packed = rng.integers(0, 256, (n, n_bytes), dtype=np.uint8)
-    packed[0] = 0
-    weights = rng.normal(size=(8 * n_bytes, n_blocks, 2, 16)).astype(np.float32)
-    table = np.zeros((n_blocks, 32 * n_bytes, 2, 16), np.float32)
-    for half in range(2 * n_bytes):
-        for value in range(16):
-            for bit in range(4):
-                if value >> bit & 1:
-                    table[:, 16 * half + value] += weights[4 * half + bit]
-    bias, weight = (rng.normal(size=(n_blocks, 2, 16)).astype(np.float32) for _ in range(2))
-    out = np.empty((n, n_blocks), np.float32)
-    run_bit_networks(packed, table, bias, weight, out)
-    bits = unpack(packed).astype(np.float64)
-    hidden = np.maximum(np.einsum("nb,bkgl->nkgl", bits, weights.astype(np.float64)) + bias, 0)
-    np.testing.assert_allclose(out, (hidden * weight).sum(axis=(2, 3)), rtol=2e-5, atol=2e-4)
 
 
 def test_it_learns(

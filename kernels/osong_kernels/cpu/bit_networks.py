@@ -1,19 +1,16 @@
 """Small networks on packed bits: their first layer is a sum of rows, one for every four bits.
 
 A molecule has some 190 half bytes that are not zero, so its first layer is 190 rows of 32 numbers
-to add up where a product of matrices would take 4,096. Written with the lanes of the kernels, but
-no entry of their contract: that asks for a twin on devices, where nothing predicts yet.
+to add up where a product of matrices would take 4,096. The lanes are hidden units.
 """
 
 from __future__ import annotations
 
-from hashlib import blake2b
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from osong_kernels.compile import inner, kernel, sources_hash
+from osong_kernels.compile import inner, kernel
 from osong_kernels.cpu.lane_memory import load, store
 from osong_kernels.cpu.lanes import N_LANES
 from osong_kernels.physics import ops
@@ -21,7 +18,7 @@ from osong_kernels.physics import ops
 __all__ = ["TILE", "run_bit_networks"]
 
 TILE = 256
-"""Molecules that read one block's rows before the next block's: its rows stay in the cache."""
+"""Molecules that read one network's rows before the next one's: its rows stay in the cache."""
 
 
 @inner
@@ -40,18 +37,18 @@ def _row_numbers(packed: Any, molecule: Any, rows: Any) -> Any:
 
 
 @inner
-def _block(
-    table: Any, bias: Any, weight: Any, block: Any, rows: Any, n_rows: Any, sums: Any
+def _run_network(
+    table: Any, bias: Any, weight: Any, network: Any, rows: Any, n_rows: Any, sums: Any
 ) -> Any:
     """Return what 32 hidden units give for the sum of some rows."""
-    a0 = load(bias, (block, 0))
-    a1 = load(bias, (block, 1))
+    a0 = load(bias, (network, 0))
+    a1 = load(bias, (network, 1))
     for k in range(n_rows):
         row = np.int64(rows[k])
-        a0 = a0 + load(table, (block, row, 0))
-        a1 = a1 + load(table, (block, row, 1))
-    total = ops.maximum(a0, 0.0) * load(weight, (block, 0))
-    total = total + ops.maximum(a1, 0.0) * load(weight, (block, 1))
+        a0 = a0 + load(table, (network, row, 0))
+        a1 = a1 + load(table, (network, row, 1))
+    total = ops.maximum(a0, 0.0) * load(weight, (network, 0))
+    total = total + ops.maximum(a1, 0.0) * load(weight, (network, 1))
     store(sums, (0,), total)
     result = np.float32(0.0)
     for lane in range(N_LANES):
@@ -61,13 +58,13 @@ def _block(
 
 @kernel
 def run_bit_networks(packed: Any, table: Any, bias: Any, weight: Any, out: Any) -> None:
-    """Fill ``out`` with what blocks of 32 hidden units give for packed bits.
+    """Fill ``out`` with what networks of 32 hidden units give for packed bits.
 
-    ``packed`` (n, n_bytes) uint8; ``table`` (n_blocks, 32 * n_bytes, 2, 16) float32, whose row
+    ``packed`` (n, n_bytes) uint8; ``table`` (n_networks, 32 * n_bytes, 2, 16) float32, whose row
     ``16 * k + v`` is the sum of the weights of the bits that are set in value ``v`` of the k-th
-    half byte, the lower half of a byte first; ``bias`` and ``weight`` (n_blocks, 2, 16) float32;
-    ``out`` (n, n_blocks) float32: the sum of ``weight * max(0, bias + rows)``. The order of sums is
-    fixed.
+    half byte, the lower half of a byte first; ``bias`` and ``weight`` (n_networks, 2, 16) float32;
+    ``out`` (n, n_networks) float32: the sum of ``weight * max(0, bias + rows)``. The order of sums
+    is fixed.
     """
     n = packed.shape[0]
     rows = np.empty((TILE, 2 * packed.shape[1]), np.int32)
@@ -77,15 +74,8 @@ def run_bit_networks(packed: Any, table: Any, bias: Any, weight: Any, out: Any) 
         end = min(begin + TILE, n)
         for i in range(begin, end):
             n_rows[i - begin] = _row_numbers(packed, i, rows[i - begin])
-        for block in range(table.shape[0]):
+        for network in range(table.shape[0]):
             for i in range(begin, end):
-                out[i, block] = _block(
-                    table, bias, weight, block, rows[i - begin], n_rows[i - begin], sums
+                out[i, network] = _run_network(
+                    table, bias, weight, network, rows[i - begin], n_rows[i - begin], sums
                 )
-
-
-# Cached machine code is taken while the kernels' sources are unchanged: this file counts, too.
-_dispatcher: Any = run_bit_networks
-_dispatcher._cache._cache_file._source_stamp = (
-    f"{sources_hash()}{blake2b(Path(__file__).read_bytes(), digest_size=8).hexdigest()}"
-)
