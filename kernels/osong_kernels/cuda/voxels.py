@@ -186,13 +186,13 @@ def _by_channel(
 def voxels_on_device(
     receptor_coords: Any, receptor_channel: Any, receptor_radius: Any, coords: Any, channel: Any,
     radius: Any, pose_start: Any, centers: Any, rotations: Any, spacing: Any,
-    shape: tuple[int, int, int, int, int],
-) -> Any:  # fmt: skip
-    """Return grids (n_poses, n_channels, n, n, n) float32 that stay on the device.
+    grids: Any,
+) -> None:  # fmt: skip
+    """Fill ``grids`` (n_poses, n_channels, n, n, n) float32, which lie on the device.
 
-    Arguments as in ``cpu.voxels``, on the host; no dimension of ``shape`` is zero.
+    The other arguments as in ``cpu.voxels``, on the host; no dimension of ``grids`` is zero.
     """
-    n_poses, n_channels, n = shape[:3]
+    n_poses, n_channels, n = grids.shape[:3]
     receptor, receptor_kind, _ = _by_channel(
         receptor_coords, receptor_radius, receptor_channel,
         np.zeros(len(receptor_coords), np.int64), n_channels,
@@ -204,7 +204,6 @@ def voxels_on_device(
     )
     frames = np.zeros((n_poses, 8), np.float32)
     frames[:, :4], frames[:, 4:7] = rotations, centers
-    grids = cuda.device_array(int(np.prod(shape)), np.float32)
     n_tiles = -(-n // _NX), -(-n // _NY), -(-n // _NZ)
     _fill_tiles[(n_tiles[2], n_tiles[0] * n_tiles[1], n_poses), _THREADS](
         cuda.to_device(receptor),
@@ -217,9 +216,8 @@ def voxels_on_device(
         np.float32(spacing),
         np.int32(n_channels),
         np.int32(n),
-        grids,
+        grids.reshape(-1),
     )
-    return grids.reshape(shape)
 
 
 def voxelise(
@@ -229,10 +227,12 @@ def voxelise(
     """Fill the grids; see ``cpu.voxels``."""
     if grids.size == 0:
         return
-    grids[...] = voxels_on_device(
+    on_device = cuda.device_array(grids.shape, np.float32)
+    voxels_on_device(
         receptor_coords, receptor_channel, receptor_radius, coords, channel, radius, pose_start,
-        centers, rotations, spacing, grids.shape,
-    ).copy_to_host()  # fmt: skip
+        centers, rotations, spacing, on_device,
+    )  # fmt: skip
+    on_device.copy_to_host(grids)
 
 
 _FLAT: Final = types.float32[::1]

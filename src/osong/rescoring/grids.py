@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from rdkit import Chem
 
+from osong.backend import choose_backend
 from osong.errors import InputError
 from osong.receptor.model import Receptor
 from osong.rescoring.atom_channels import (
@@ -37,6 +39,7 @@ SPACING: Final = 0.5
 SHAPE: Final = (N_CHANNELS, N_POINTS, N_POINTS, N_POINTS)
 
 Float32 = npt.NDArray[np.float32]
+Int32 = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,12 +128,17 @@ class GridMaker:
         self._channel = drawn.channel[heavy]
         self._radius = drawn.radius[heavy]
 
+    @property
+    def can_fill_devices(self) -> bool:
+        """Whether `grids` can be made in a device's memory here (``osong doctor`` says why not)."""
+        return _has_device()
+
     def grids(
         self,
         poses: Sequence[PoseAtoms | Chem.Mol],
         rotations: npt.ArrayLike | None = None,
-        out: Float32 | None = None,
-    ) -> Float32:
+        out: Any = None,
+    ) -> Any:
         """Return the grids of poses, (n, 28, 48, 48, 48) float32: 12.4 MB each.
 
         Parameters
@@ -141,8 +149,9 @@ class GridMaker:
             (n, 4), quaternions (w, x, y, z) by which receptor and ligand are turned about the
             middle of each grid; nothing is turned where left out.
         out
-            To be filled and returned, C-contiguous; memory that was written before is filled
-            twice as fast as new one.
+            To be filled and returned, C-contiguous: an array (memory that was written before is
+            filled twice as fast as new one), or a tensor of torch on a CUDA device, which then
+            makes the grids itself (`can_fill_devices`). By default a new array.
 
         Raises
         ------
@@ -159,13 +168,14 @@ class GridMaker:
         channel = np.concatenate([pose.channel for pose in atoms]) + np.int32(N_RECEPTOR_CHANNELS)
         radius = np.concatenate([pose.radius for pose in atoms])
         centers = np.stack([pose.center for pose in atoms]).astype(np.float32)
+        drawn = self._coords, self._channel, self._radius, coords, channel, radius
+        if _is_of_device(filled):
+            _fill_on_device(drawn, start, centers, turns, filled)
+            return filled
 
         def fill(part: slice) -> None:
-            voxelise(
-                self._coords, self._channel, self._radius, coords, channel, radius,
-                start[part.start : part.stop + 1], centers[part], turns[part], SPACING,
-                filled[part],
-            )  # fmt: skip
+            starts = start[part.start : part.stop + 1]
+            voxelise(*drawn, starts, centers[part], turns[part], SPACING, filled[part])
 
         parts = _parts(len(atoms), self.threads)
         if len(parts) == 1:
@@ -174,6 +184,30 @@ class GridMaker:
             with ThreadPoolExecutor(len(parts)) as pool:
                 list(pool.map(fill, parts))
         return filled
+
+
+@cache
+def _has_device() -> bool:
+    return choose_backend("auto").name == "cuda"
+
+
+def _is_of_device(memory: Any) -> bool:
+    return hasattr(memory, "__cuda_array_interface__")
+
+
+def _fill_on_device(
+    drawn: tuple[Float32, Int32, Float32, Float32, Int32, Float32],
+    start: npt.NDArray[np.int64],
+    centers: Float32,
+    turns: Float32,
+    out: Any,
+) -> None:
+    """Let the device that holds ``out`` fill it with receptor and poses, three arrays each."""
+    from osong_kernels.cuda.device_memory import lent
+    from osong_kernels.cuda.voxels import voxels_on_device
+
+    with lent(out, out.get_device()) as grids:
+        voxels_on_device(*drawn, start, centers, turns, SPACING, grids)
 
 
 def _conformer(mol: Chem.Mol) -> npt.NDArray[np.float64]:
@@ -202,14 +236,21 @@ def _name(mol: Chem.Mol) -> str:
     return Chem.MolToSmiles(mol) or "molecule without atoms"
 
 
-def _checked(out: Float32 | None, n_poses: int) -> Float32:
-    """Return an array for the grids."""
+def _checked(out: Any, n_poses: int) -> Any:
+    """Return memory for the grids: what was given, if it is as it must be."""
     shape = (n_poses, *SHAPE)
     if out is None:
         return np.empty(shape, np.float32)
-    if out.shape != shape or out.dtype != np.float32 or not out.flags.c_contiguous:
+    if _is_of_device(out):
+        memory = out.__cuda_array_interface__
+        is_contiguous = memory.get("strides") is None
+        is_single = memory["typestr"] == np.dtype(np.float32).str
+    else:
+        is_contiguous, is_single = out.flags.c_contiguous, out.dtype == np.float32
+    if tuple(out.shape) != shape or not is_single or not is_contiguous:
         raise InputError(
-            f"out is {out.dtype} of shape {out.shape}; wanted C-contiguous float32 of {shape}"
+            f"out is {out.dtype} of shape {tuple(out.shape)}; wanted C-contiguous float32 of "
+            f"{shape}"
         )
     return out
 

@@ -13,6 +13,7 @@ import psutil
 
 from osong.errors import InputError, MissingExtraError, ResourceError
 from osong.machine import usable_memory
+from osong.rescoring.grid_memory import GRID_SHAPE, as_tensor, check_grids, room_for
 from osong.rescoring.rotations import ROTATION_COUNTS, rotations
 from osong.rescoring.weights import WeightsFile, find_weights
 from osong.torch_threads import one_thread
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from osong.rescoring.inference import FastNetwork, Pooling
 
 __all__ = ["GRID_SHAPE", "GridSource", "PoseScores", "Rescorer"]
-
-GRID_SHAPE: Final = (28, 48, 48, 48)
-"""Channels and points of a pose's grid: 14 of the receptor, 14 of the ligand."""
 
 GRID_BYTES: Final = 4 * 28 * 48**3
 _CPU_BATCH: Final = 16
@@ -49,11 +47,12 @@ Pose = TypeVar("Pose")
 
 
 class GridSource(Protocol[Pose_contra]):
-    """What makes grids, such as ``osong.rescoring.grids.GridMaker``."""
+    """What makes grids, such as ``osong.rescoring.grids.GridMaker``.
 
-    def grids(
-        self, poses: Sequence[Pose_contra], *, out: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
+    One that has ``can_fill_devices``, and it is true, also gets tensors on a device to fill.
+    """
+
+    def grids(self, poses: Sequence[Pose_contra], *, out: Any) -> Any:
         """Fill ``out`` with the grids (n, 28, 48, 48, 48) of poses, and return it."""
         ...
 
@@ -203,18 +202,19 @@ class Rescorer:
             Whatever ``source`` takes.
         """
         # Memory that was written before is filled twice as fast as new one.
-        room = np.empty((min(self.batch_poses, len(poses)), *GRID_SHAPE), dtype=np.float32)
+        room = room_for(source, min(self.batch_poses, len(poses)), self.device)
         for start in range(0, len(poses), len(room) or 1):
             part = poses[start : start + len(room)]
             yield self.scores(source.grids(part, out=room[: len(part)]))
 
-    def scores(self, grids: NDArray[np.float32]) -> PoseScores:
+    def scores(self, grids: NDArray[np.float32] | torch.Tensor) -> PoseScores:
         """Return the scores of grids.
 
         Parameters
         ----------
         grids
-            (n, 28, 48, 48, 48) float32, densities; n may be 0.
+            (n, 28, 48, 48, 48) float32, densities; n may be 0. A tensor lies on the networks'
+            device.
 
         Raises
         ------
@@ -223,20 +223,20 @@ class Rescorer:
         ResourceError
             If a device has no room for a single pose.
         """
-        _check_grids(grids)
+        check_grids(grids)
         if not len(grids):
             return _summarised(np.zeros((0, 1, 2)))
         if self.device.type == "cpu":
             return _summarised(self._on_cpu(grids))
         return _summarised(self._on_device(grids))
 
-    def _on_cpu(self, grids: NDArray[np.float32]) -> NDArray[np.float64]:
+    def _on_cpu(self, grids: Any) -> NDArray[np.float64]:
         import torch
 
         def one(grid: NDArray[np.float32]) -> NDArray[np.float64]:
             with torch.inference_mode():
                 torch.set_num_threads(1)  # also of this thread's own pool
-                return self._run(_tensor(grid[None]), skip_empty=True)[0]
+                return self._run(as_tensor(grid[None]), skip_empty=True)[0]
 
         with one_thread():
             if self.threads == 1:
@@ -244,7 +244,7 @@ class Rescorer:
             with ThreadPoolExecutor(self.threads) as pool:
                 return np.stack(list(pool.map(one, grids)))
 
-    def _on_device(self, grids: NDArray[np.float32]) -> NDArray[np.float64]:
+    def _on_device(self, grids: Any) -> NDArray[np.float64]:
         """Return what the networks say, by batches of one size; smaller where memory is short."""
         import torch
 
@@ -268,7 +268,7 @@ class Rescorer:
             torch.cuda.empty_cache()
         return np.concatenate(rows)
 
-    def _padded(self, grids: NDArray[np.float32]) -> NDArray[np.float64]:
+    def _padded(self, grids: Any) -> NDArray[np.float64]:
         import torch
 
         with (
@@ -277,8 +277,11 @@ class Rescorer:
                 enabled=True, benchmark=False, deterministic=True, allow_tf32=False
             ),
         ):
-            batch = torch.zeros((self.batch_poses, *GRID_SHAPE), device=self.device)
-            batch[: len(grids)] = _tensor(grids).to(self.device)
+            batch = as_tensor(grids)
+            if len(grids) < self.batch_poses:
+                batch = torch.zeros((self.batch_poses, *GRID_SHAPE), device=self.device)
+                batch[: len(grids)] = as_tensor(grids)
+            batch = batch.to(self.device)  # whole batches that were made there stay in place
             return self._run(batch, skip_empty=False)[: len(grids)]
 
     def _run(self, grids: torch.Tensor, *, skip_empty: bool) -> NDArray[np.float64]:
@@ -329,13 +332,6 @@ def _check_arguments(n_rotations: int, dtype: str, threads: int) -> None:
         raise InputError(f"threads is {threads}; at least 1")
 
 
-def _check_grids(grids: NDArray[np.float32]) -> None:
-    if grids.ndim != 5 or grids.shape[1:] != GRID_SHAPE:
-        raise InputError(f"grids have shape {grids.shape}; wanted (n, 28, 48, 48, 48)")
-    if grids.dtype != np.float32:
-        raise InputError(f"grids are {grids.dtype}; wanted float32")
-
-
 def _require_torch() -> None:
     if find_spec("torch") is None:
         raise MissingExtraError("torch", extra="ml", purpose=_PURPOSE)
@@ -383,11 +379,3 @@ def _free_bytes(device: torch.device) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         return int(free * _SHARE)
     return int(min(psutil.virtual_memory().available, usable_memory()) * _SHARE)
-
-
-def _tensor(grids: NDArray[np.float32]) -> torch.Tensor:
-    """Return grids as a tensor, without a copy where they may be written."""
-    import torch
-
-    is_ready = grids.flags.writeable and grids.flags.c_contiguous
-    return torch.from_numpy(grids if is_ready else grids.copy())

@@ -241,48 +241,6 @@ def test_description_names_the_weights(folder: Path) -> None:
     assert (facts["rotations"], facts["dtype"], facts["device"]) == (4, "float32", "cpu")
 
 
-class FakeDevice:
-    """Stands for a device whose memory another process took: batches above ``room`` fail."""
-
-    def __init__(self, rescorer: Rescorer, room: int) -> None:
-        self.room = room
-        self.sizes: list[int] = []
-        self.plain = rescorer._run
-
-    def run(self, grids: Any, *, skip_empty: bool) -> Any:
-        self.sizes.append(len(grids))
-        if len(grids) > self.room:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return self.plain(grids, skip_empty=skip_empty)
-
-
-def as_device(folder: Path, room: int, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, FakeDevice]:
-    """Return a rescorer that takes the way of devices, on the CPU."""
-    rescorer = on_cpu(folder, "net1")
-    rescorer.batch_poses = 4
-    device = FakeDevice(rescorer, room)
-    monkeypatch.setattr(rescorer, "_run", device.run)
-    monkeypatch.setattr(rescorer, "_on_cpu", rescorer._on_device)
-    return rescorer, device
-
-
-def test_half_the_batch_where_memory_was_taken(
-    folder: Path, grids: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rescorer, device = as_device(folder, 2, monkeypatch)
-    found = rescorer.scores(grids)
-    assert device.sizes == [4, 2, 2]
-    expected = on_cpu(folder, "net1").scores(grids)
-    np.testing.assert_allclose(found.affinity, expected.affinity, atol=1e-5)
-
-
-def test_no_room_on_the_device(folder: Path, grids: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    rescorer, device = as_device(folder, 0, monkeypatch)
-    with pytest.raises(ResourceError, match="no room for a single pose"):
-        rescorer.scores(grids)
-    assert device.sizes == [4, 2, 1]
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
