@@ -2,8 +2,8 @@
 
 Eight lanes are a network: each has four of its 32 hidden units and reads them by one load of 16
 bytes. The rows of the networks of a warp lie side by side, so a warp reads a row of all of them at
-once, 512 bytes in a line. Eight networks on 4,096 bits have 17 MB of rows: they stay in the
-second-level cache of an A100 or H100, whose bandwidth is what bounds this.
+once, 512 bytes in a line. Eight networks on 4,096 bits have 17 MB of rows, which fit into the
+second-level cache of an A100 or H100 (40 and 50 MB).
 """
 
 from __future__ import annotations
