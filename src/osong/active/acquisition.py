@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -28,6 +29,8 @@ AcquisitionKind = Literal["greedy", "ucb", "thompson", "random"]
 ACQUISITIONS: Final = ("greedy", "ucb", "thompson", "random")
 _MOST_COMPARED: Final = 4096
 """Molecules picked last that a candidate is compared with: all, in any small library."""
+_AT_A_TIME: Final = 512
+"""Candidates that threads share; they are then compared with each other by one alone."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,8 @@ def pick_batch(
     bits: npt.NDArray[np.uint8] | None,
     n: int,
     most_similar: float = 1.0,
+    *,
+    threads: int = 1,
 ) -> npt.NDArray[np.int64]:
     """Return the rows of the `n` most promising molecules, best first; ties by index.
 
@@ -111,26 +116,64 @@ def pick_batch(
     utility, index
         (n_candidates,) each.
     bits
-        (n_candidates, n_bytes) uint8; needed for a limit on similarity only.
+        (n_candidates, n_bytes) uint8, whole words of 8 bytes; needed for a limit on similarity
+        only.
+    threads
+        The picks do not depend on it.
     """
     order = np.lexsort((index, -utility))
     if most_similar >= 1.0 or bits is None:
         return order[:n]
-    ordered = bits[order]
-    leaders = np.empty((min(n, len(order)), bits.shape[1]), dtype=np.uint8)
-    picked: list[int] = []
-    passed: list[int] = []
-    for rank, candidate in enumerate(ordered):
-        if len(picked) == n:
-            break
-        recent = leaders[max(0, len(picked) - _MOST_COMPARED) : len(picked)]
-        if len(picked) and similarities(candidate, recent).max() > most_similar:
-            passed.append(rank)
-            continue
-        leaders[len(picked)] = candidate
-        picked.append(rank)
-    ranks = np.sort(np.array([*picked, *passed[: n - len(picked)]], dtype=np.int64))
-    return order[ranks]
+    is_picked = _are_dissimilar(bits, order, n, most_similar, threads)
+    n_missing = min(n, len(order)) - int(is_picked.sum())
+    is_picked[np.flatnonzero(~is_picked)[:n_missing]] = True
+    return order[is_picked]
+
+
+def _are_dissimilar(
+    bits: npt.NDArray[np.uint8],
+    order: npt.NDArray[np.int64],
+    n: int,
+    most_similar: float,
+    threads: int,
+) -> npt.NDArray[np.bool_]:
+    """Return which molecules, in order, are picked for not being too similar; `n` at most.
+
+    Some candidates at a time are compared with all that were picked before them, by each thread
+    its share, then with each other.
+    """
+    from osong.active.similarity_kernel import LANES, bits_needed, mark_similar, pick_dissimilar
+
+    n = min(n, len(order))
+    n_words = bits.shape[1] // 8
+    needed = bits_needed(most_similar, 2 * 64 * n_words)
+    tiles = np.zeros((-(-n // LANES), n_words, LANES), dtype=np.uint64)
+    tiles_n_bits = np.zeros((len(tiles), LANES), dtype=np.int32)
+    is_picked = np.zeros(len(order), dtype=np.bool_)
+    share = -(-_AT_A_TIME // threads)
+    n_picked = 0
+    with ThreadPoolExecutor(threads) as pool:
+        for begin in range(0, len(order), _AT_A_TIME):
+            if n_picked == n:
+                break
+            words = bits[order[begin : begin + _AT_A_TIME]].view(np.uint64)
+            n_bits = np.bitwise_count(words).sum(axis=1, dtype=np.int32)
+            similar = np.empty(len(words), dtype=np.int64)
+            compared = max(0, n_picked - _MOST_COMPARED) // LANES, -(-n_picked // LANES)
+            waiting = [
+                pool.submit(
+                    mark_similar, words[k : k + share], n_bits[k : k + share], tiles, tiles_n_bits,
+                    *compared, needed, similar[k : k + share],
+                )
+                for k in range(0, len(words), share)
+            ]  # fmt: skip
+            for future in waiting:
+                future.result()
+            n_picked = pick_dissimilar(
+                words, n_bits, similar, n_picked, n, _MOST_COMPARED, needed, tiles, tiles_n_bits,
+                is_picked[begin : begin + len(words)],
+            )  # fmt: skip
+    return is_picked
 
 
 def pick_spread(bits: npt.NDArray[np.uint8], n: int, seed: int) -> npt.NDArray[np.int64]:

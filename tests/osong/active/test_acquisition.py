@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from osong.active import Acquisition, Prediction, TopCandidates
 from osong.active.acquisition import keyed_uniform, pick_batch, pick_spread, similarities
+from osong.active.similarity_kernel import bits_needed
 from osong.errors import InputError
 
 MEMBERS = np.array([[-8.0, -6.0], [-7.5, -7.5], [-5.0, -5.0]], np.float32)
@@ -62,6 +63,53 @@ def test_a_batch_is_diverse_while_it_can_be() -> None:
     assert pick_batch(value, np.arange(12), bits, 3).tolist() == [0, 1, 2]
     # more than there are families: filled up with the best that were passed over
     assert pick_batch(value, np.arange(12), bits, 5, most_similar=0.8).tolist() == [0, 1, 2, 4, 8]
+
+
+def _picked_one_by_one(
+    order: np.ndarray, bits: np.ndarray, n: int, most_similar: float, n_compared: int
+) -> list[int]:
+    """The rule as it is told, in a plain loop."""
+    picked: list[int] = []
+    passed: list[int] = []
+    for row in order:
+        if len(picked) == n:
+            break
+        before = picked[-n_compared:]
+        if before and similarities(bits[row], bits[before]).max() > most_similar:
+            passed.append(row)
+        else:
+            picked.append(row)
+    chosen = {*picked, *passed[: n - len(picked)]}
+    return [row for row in order.tolist() if row in chosen]
+
+
+@pytest.mark.parametrize("n_compared", [7, 64, 300, 4096])
+@pytest.mark.parametrize("most_similar", [0.3, 0.5, 2 / 3, 0.9])
+def test_diverse_picks_are_those_of_a_plain_loop(
+    n_compared: int, most_similar: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Families of relatives of several sizes; similarities of exactly the limit are among them."""
+    monkeypatch.setattr("osong.active.acquisition._MOST_COMPARED", n_compared)
+    rng = np.random.default_rng(n_compared)
+    families = rng.random((150, 256)) < rng.uniform(0.02, 0.6, (150, 1))
+    members = families[rng.integers(0, 150, 1500)] ^ (rng.random((1500, 256)) < 0.04)
+    bits = np.packbits(members, axis=1)
+    bits[rng.integers(0, 1500, 20)] = 0  # no fragment at all
+    value = rng.integers(0, 40, 1500).astype(np.float32)
+    index = rng.permutation(1500)
+    order = np.lexsort((index, -value))
+    for n, threads in ((1, 1), (64, 2), (200, 1), (700, 3), (1500, 1), (2000, 2)):
+        rows = pick_batch(value, index, bits, n, most_similar, threads=threads)
+        assert rows.tolist() == _picked_one_by_one(order, bits, n, most_similar, n_compared)
+
+
+@given(st.floats(0.0, 1.0, exclude_min=True, exclude_max=True))
+def test_bits_needed_are_the_fewest_that_are_too_similar(most_similar: float) -> None:
+    needed = bits_needed(most_similar, 300)
+    for total, least in enumerate(needed.tolist()):
+        shared = np.arange(total // 2 + 1)
+        too_similar = shared / np.maximum(total - shared, 1) > most_similar
+        np.testing.assert_array_equal(shared >= least, too_similar)
 
 
 def test_spread_molecules_are_far_from_each_other() -> None:
