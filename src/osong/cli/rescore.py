@@ -169,6 +169,7 @@ def _rescore_file(
     def describe() -> dict[str, Any]:
         return {
             **rescorer.describe(),
+            **scorer.fuser.describe(),
             "target": target.name,
             "target_key": target.key.hex(),
             "notes": sorted(scorer.notes),
@@ -182,6 +183,8 @@ def _rescore_file(
         written = write_rescored(rows, out, describe)
     seen.print(written, scorer.notes)
     _print_networks(rescorer)
+    for reason, n_poses in scorer.fuser.without.items():
+        console().print(f"no fused score of {plural(n_poses, 'pose')}: {reason}", soft_wrap=True)
     if seen.damage is not None:
         raise seen.damage
     if seen.n_failed:
@@ -294,14 +297,14 @@ class _Seen:
         )
 
 
-_HEADINGS = (">CNNscore", ">CNNaffinity", ">CNN_VS", ">variance")
+_HEADINGS = (">CNNscore", ">CNNaffinity", ">CNN_VS", ">variance", ">fused")
 
 
 def _cells(row: "RescoredRecord") -> tuple[str, ...]:
     score = row.result
     if isinstance(score, str):
         raise TypeError("a failure has no numbers")
-    values = (score.score, score.affinity, score.vs, score.variance)
+    values = (score.score, score.affinity, score.vs, score.variance, score.fused)
     return (row.record.name, *(number(value, 3) for value in values))
 
 

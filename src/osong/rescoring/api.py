@@ -12,6 +12,7 @@ from rdkit import Chem
 from osong.errors import InputError
 from osong.ligands.prepared import PreparedLigand
 from osong.receptor import Target
+from osong.rescoring.fused import DockedEnergy, PoseFuser, docked_energy
 from osong.rescoring.grids import GridMaker, PoseAtoms
 from osong.rescoring.rescorer import Rescorer
 from osong.search.pose import Pose
@@ -69,9 +70,11 @@ def rescore(
     pandas.DataFrame
         A row for each pose, in order: ``name``, ``cnn_score`` (probability that the pose is
         within 2 angstrom of the true one), ``cnn_affinity`` (pK), ``cnn_vs`` (their product, for
-        ranking ligands), ``cnn_variance`` (of the affinity over networks and rotations). Its
-        ``attrs["rescoring"]`` says which networks, their SHA-256 and licence, and what was
-        decided for odd elements.
+        ranking ligands), ``cnn_variance`` (of the affinity over networks and rotations),
+        ``fused`` (energy and networks in one score, highest best, to be compared within one
+        ligand; NaN where the energy is not known or no weights were fitted). Its
+        ``attrs["rescoring"]`` says which networks, their SHA-256 and licence, what was decided
+        for odd elements, the weights of ``fused``, and why poses have none.
 
     Raises
     ------
@@ -92,6 +95,7 @@ def rescore(
     ready = rescorer or Rescorer(
         models, rotations, device, dtype, memory_bytes, threads, weights=weights
     )
+    fuser = PoseFuser(ready)
     maker = GridMaker(target.receptor, threads=ready.threads)
     drawn = [PoseAtoms.of(mol) for mol in molecules]
     parts = list(ready.iter_scores(maker, drawn))
@@ -101,14 +105,18 @@ def rescore(
         "cnn_vs": [part.vs for part in parts],
         "cnn_variance": [part.variance for part in parts],
     }
-    table = pd.DataFrame(
-        {
-            "name": pd.Series([_name(mol) for mol in molecules], dtype=object),
-            **{key: np.concatenate([np.zeros(0), *parts]) for key, parts in columns.items()},
-        }
-    )
+    values = {key: np.concatenate([np.zeros(0), *parts]) for key, parts in columns.items()}
+    energies = [_energy(pose) for pose in given]
+    said = zip(energies, values["cnn_score"], values["cnn_affinity"], strict=True)
+    values["fused"] = np.array([fuser.fused(*pose) for pose in said], np.float64)
+    names = pd.Series([_name(mol) for mol in molecules], dtype=object)
+    table = pd.DataFrame({"name": names, **values})
     notes = dict.fromkeys([*maker.notes, *(note for pose in drawn for note in pose.notes)])
-    table.attrs["rescoring"] = {**ready.describe(), "notes": list(notes)}
+    table.attrs["rescoring"] = {
+        **ready.describe(),
+        **fuser.describe(),
+        "notes": list(notes),
+    }
     return table
 
 
@@ -120,6 +128,13 @@ def _molecule(pose: PoseLike) -> Chem.Mol:
     if isinstance(pose, Chem.Mol):
         return pose
     raise InputError(f"a pose is a {type(pose).__name__}; wanted osong.Pose or an RDKit molecule")
+
+
+def _energy(pose: PoseLike) -> DockedEnergy | str:
+    """Return what docking said of a pose, or why that is not known."""
+    if isinstance(pose, Pose):
+        return DockedEnergy(float(pose.energy), pose.scoring)
+    return docked_energy(pose if isinstance(pose, Chem.Mol) else Chem.Mol())
 
 
 def _name(mol: Chem.Mol) -> str:

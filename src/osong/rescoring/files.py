@@ -27,14 +27,19 @@ if TYPE_CHECKING:
     from osong.rescoring.stream import RescoredRecord
 
 __all__ = [
-    "COLUMNS", "METADATA_KEY", "SD_ITEMS", "check_output", "sd_values", "write_rescored",
+    "COLUMNS", "METADATA_KEY", "SD_FUSED", "SD_ITEMS", "check_output", "sd_values",
+    "write_rescored",
 ]  # fmt: skip
 
-COLUMNS: Final = ("index", "name", "cnn_score", "cnn_affinity", "cnn_vs", "cnn_variance", "reason")
+COLUMNS: Final = (
+    "index", "name", "cnn_score", "cnn_affinity", "cnn_vs", "cnn_variance", "fused", "reason",
+)  # fmt: skip
 """Columns of a table of rescored poses; ``reason`` says why a pose has no scores."""
 SD_ITEMS: Final = ("CNNscore", "CNNaffinity", "CNN_VS", "CNNaffinity_variance")
 """Data items of an SD file, named as GNINA names them."""
 METADATA_KEY: Final = "osong.rescoring"
+SD_FUSED: Final = "osong_fused"
+"""Data item of the score that joins energy and networks."""
 _FAILED: Final = "osong_failed"
 _SUFFIXES: Final = (".sdf", ".sdf.gz", ".csv", ".parquet")
 _ROWS_PER_GROUP: Final = 4096
@@ -96,13 +101,14 @@ def write_rescored(rows: Iterable[RescoredRecord], path: Path, describe: Describ
 def sd_values(score: CnnScore) -> dict[str, str]:
     """Return the data items of a pose."""
     values = (score.score, score.affinity, score.vs, score.variance)
-    return {item: f"{value:.6f}" for item, value in zip(SD_ITEMS, values, strict=True)}
+    items = {item: f"{value:.6f}" for item, value in zip(SD_ITEMS, values, strict=True)}
+    return items if math.isnan(score.fused) else items | {SD_FUSED: f"{score.fused:.6f}"}
 
 
 def _sd_record(row: RescoredRecord) -> str:
     """Return the SD record of a pose; one without atoms for what could not be read."""
     mol = Chem.Mol() if row.mol is None else Chem.Mol(row.mol)
-    for item in (*SD_ITEMS, _FAILED):
+    for item in (*SD_ITEMS, SD_FUSED, _FAILED):
         mol.ClearProp(item)
     mol.SetProp("_Name", row.record.name)
     if isinstance(row.result, str):
@@ -124,6 +130,7 @@ def _values(row: RescoredRecord) -> dict[str, Any]:
         "cnn_affinity": score.affinity,
         "cnn_vs": score.vs,
         "cnn_variance": score.variance,
+        "fused": None if math.isnan(score.fused) else score.fused,
     }  # fmt: skip
 
 

@@ -83,7 +83,10 @@ class Fusion:
             If the lengths differ, or a number is not finite, or a probability is none.
         """
         features = _features(energy, cnn_score, cnn_affinity)
-        return np.asarray(features @ np.array([self.energy, self.log_odds, self.affinity]))
+        # Term by term: how a product of matrices rounds depends on how many poses there are.
+        weights = (self.energy, self.log_odds, self.affinity)
+        terms = [weight * column for weight, column in zip(weights, features.T, strict=True)]
+        return np.asarray((terms[0] + terms[1]) + terms[2])
 
     def order(
         self, energy: npt.ArrayLike, cnn_score: npt.ArrayLike, cnn_affinity: npt.ArrayLike

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +12,7 @@ from rdkit import Chem
 
 from osong.errors import InputError, LigandError
 from osong.library.parse import parse_record
+from osong.rescoring.fused import PoseFuser, docked_energy
 from osong.rescoring.grids import N_POINTS, SPACING, GridMaker, PoseAtoms
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from osong.library.record import Record
     from osong.receptor import Receptor
+    from osong.rescoring.fused import DockedEnergy
     from osong.rescoring.rescorer import Rescorer
 
 __all__ = ["CnnScore", "PoseRescorer", "RescoredRecord", "rescore_records"]
@@ -43,11 +46,15 @@ class CnnScore:
         CNNaffinity, pK.
     variance
         Of the affinity over networks and rotations, pK squared.
+    fused
+        Score of energy and networks, to be compared within one ligand (highest best); NaN where
+        the energy is not known, or no weights were fitted.
     """
 
     score: float
     affinity: float
     variance: float
+    fused: float = math.nan
 
     @property
     def vs(self) -> float:
@@ -86,13 +93,14 @@ class PoseRescorer:
 
     Attributes
     ----------
-    notes
-        What was decided for odd elements of the receptor and of the poses so far, once each.
+    fuser
+        Joins energies and networks, and says why it did not.
     """
 
     def __init__(self, receptor: Receptor, rescorer: Rescorer) -> None:
         self.rescorer = rescorer
         self._maker = GridMaker(receptor, threads=rescorer.threads)
+        self.fuser = PoseFuser(rescorer)
         self._coords = receptor.coords[receptor.is_scored]
         self._notes: dict[str, None] = dict.fromkeys(self._maker.notes)
 
@@ -101,8 +109,18 @@ class PoseRescorer:
         """What was decided for odd elements, once each."""
         return tuple(self._notes)
 
-    def score(self, mols: Sequence[Chem.Mol]) -> list[CnnScore | str]:
-        """Return scores of molecules with coordinates, or the reason why there are none."""
+    def score(
+        self, mols: Sequence[Chem.Mol], energies: Sequence[DockedEnergy | str] | None = None
+    ) -> list[CnnScore | str]:
+        """Return scores of molecules with coordinates, or the reason why there are none.
+
+        Parameters
+        ----------
+        energies
+            What docking said of each, or why that is not known; None: as their data items say.
+        """
+        if energies is None:
+            energies = [docked_energy(mol) for mol in mols]
         drawn = [self._drawn(mol) for mol in mols]
         good = [atoms for atoms in drawn if isinstance(atoms, PoseAtoms)]
         scores = (
@@ -112,7 +130,13 @@ class PoseRescorer:
                 part.score, part.affinity, part.variance, strict=True
             )
         )
-        return [atoms if isinstance(atoms, str) else next(scores) for atoms in drawn]
+        return [
+            atoms if isinstance(atoms, str) else self._fused(next(scores), energy)
+            for atoms, energy in zip(drawn, energies, strict=True)
+        ]
+
+    def _fused(self, said: CnnScore, docked: DockedEnergy | str) -> CnnScore:
+        return replace(said, fused=self.fuser.fused(docked, said.score, said.affinity))
 
     def _drawn(self, mol: Chem.Mol) -> PoseAtoms | str:
         try:

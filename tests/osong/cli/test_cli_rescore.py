@@ -65,6 +65,9 @@ def _pose(name: str, smiles: str, place: Any) -> str:
     mol.SetProp("_Name", name)
     mol.SetProp("vendor", f"shelf 0{len(name)}")
     mol.SetProp("CNNscore", "9.9")
+    if name != "phenol":
+        mol.SetProp("osong_energy", "-7.250")
+        mol.SetProp("osong_scoring", "vina")
     return osong.library.sdf_text(mol)
 
 
@@ -111,6 +114,29 @@ def test_sd_file_keeps_order_names_and_properties(
     assert "Apache-2.0" in beside["networks"][0]["licence"]
     assert (beside["n_in"], beside["n_ok"], beside["n_failed"]) == (6, 3, 3)
     assert beside["target_key"] == egfr.key.hex()
+
+
+def test_fused_score_where_the_file_has_energies(
+    egfr: Target, poses: Path, rescorer: Rescorer, tmp_path: Path
+) -> None:
+    outs = [tmp_path / "a.sdf", tmp_path / "a.csv", tmp_path / "a.parquet"]
+    results = [command(poses, out) for out in outs]
+    for result in results:
+        assert "no fused score of 1 pose: the energy is not known" in result.stdout
+    found = [mol for mol in Chem.SDMolSupplier(str(outs[0]), removeHs=False)]
+    texts = {mol.GetProp("_Name"): mol.GetProp("osong_fused") for mol in found
+             if mol.HasProp("osong_fused")}  # fmt: skip
+    assert list(texts) == ["aspirin", "anilide"]
+    good = [mol for mol in found if mol.GetProp("_Name") in texts]
+    expected = osong.rescore(good, egfr, rescorer=rescorer)["fused"]
+    np.testing.assert_allclose([float(text) for text in texts.values()], expected, atol=2e-6)
+    for table in (pd.read_csv(outs[1]), pd.read_parquet(outs[2])):
+        known = table.set_index("name")["fused"].dropna()
+        assert list(known.index) == list(texts)
+        np.testing.assert_allclose(known, expected, atol=2e-6)
+    beside = json.loads((tmp_path / "a.sdf.rescoring.json").read_text())
+    assert set(beside["fusion"]["vina"]) == {"energy", "log_odds", "affinity"}
+    assert list(beside["not_fused"].values()) == [1]
 
 
 def test_tables_have_the_same_rows(poses: Path, rescorer: Rescorer, tmp_path: Path) -> None:
