@@ -12,6 +12,7 @@ if HERE not in sys.path:
     sys.path.append(HERE)
 
 from slurm_bed import SlurmBed, why_not  # noqa: E402 (lies here)
+from slurm_stand_in import campaign, slurm  # noqa: E402, F401 (fixtures)
 
 
 @pytest.fixture
