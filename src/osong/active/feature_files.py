@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 
 from osong.active.feature_source import RecordsDigest, digest_next, records_of
 from osong.active.fingerprint_pool import FingerprintPool
-from osong.active.fingerprints import FINGERPRINT, N_BYTES
+from osong.active.fingerprints import FINGERPRINT
 from osong.active.store import (
     GROUP,
     INDEX_FILE,
+    SCHEMA,
     VERSION,
     FeatureStore,
     FeatureStoreShard,
@@ -42,14 +43,6 @@ __all__ = ["write_features"]
 _SHARD: Final = 32 * GROUP
 _BLOCK: Final = 512
 """Records that a process takes at a time, a quarter of a second of work; groups divide by it."""
-_SCHEMA: Final = pa.schema(
-    [
-        pa.field("index", pa.int64(), nullable=False),
-        pa.field("fingerprint", pa.binary(N_BYTES)),
-        pa.field("smiles", pa.string()),
-        pa.field("reason", pa.string()),
-    ]
-)
 
 
 def write_features(
@@ -235,15 +228,15 @@ class _Writer:
     def _write_group(self) -> None:
         columns = zip(*self._rows, strict=True)
         arrays = [
-            pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)
+            pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)
         ]
         self._n_failed += arrays[1].null_count
         with _writable(self._folder):
             if self._file is None:
                 self._file = pq.ParquetWriter(
-                    self._temporary, _SCHEMA, compression="zstd", write_page_checksum=True
+                    self._temporary, SCHEMA, compression="zstd", write_page_checksum=True
                 )
-            self._file.write_table(pa.table(arrays, schema=_SCHEMA), row_group_size=GROUP)
+            self._file.write_table(pa.table(arrays, schema=SCHEMA), row_group_size=GROUP)
         self._rows = []
 
     def _end_shard(self) -> None:

@@ -1,7 +1,7 @@
 """Which of many fingerprints are too similar to those that were picked before them.
 
-Whole numbers only, so that the answer is that of the plain loop, bit for bit. No entry of the
-kernels' contract, as `osong.active.bit_kernel` is none: nothing on devices asks for it.
+Whole numbers only, so that the answer is that of the plain loop, bit for bit. Compiled as the
+kernels are, but no entry of their contract: nothing on devices picks batches.
 """
 
 from __future__ import annotations

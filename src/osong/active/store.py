@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "GROUP",
     "INDEX_FILE",
+    "SCHEMA",
     "VERSION",
     "FeatureBatch",
     "FeatureStore",
@@ -43,6 +44,14 @@ INDEX_FILE: Final = "features.json"
 VERSION: Final = 1
 GROUP: Final = 8192
 """Molecules a row group, 4 MB of bits: what a reader holds at a time."""
+SCHEMA: Final = pa.schema(
+    [
+        pa.field("index", pa.int64(), nullable=False),
+        pa.field("fingerprint", pa.binary(N_BYTES)),
+        pa.field("smiles", pa.string()),
+        pa.field("reason", pa.string()),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -161,7 +170,7 @@ class FeatureStore:
         """
         columns = ["index", "fingerprint", *(["smiles"] if with_smiles else [])]
         for shard in self.shards:
-            for table in _groups(self.folder / shard.file, columns):
+            for table in _groups(self.folder, shard, columns):
                 yield _batch(table, with_smiles)
 
     def take(self, indices: npt.NDArray[np.int64], *, with_smiles: bool = False) -> FeatureBatch:
@@ -198,7 +207,7 @@ class FeatureStore:
         """Yield position and reason of every molecule without a fingerprint."""
         for shard in self.shards:
             if shard.n_failed:
-                for table in _groups(self.folder / shard.file, ["index", "reason"]):
+                for table in _groups(self.folder, shard, ["index", "reason"]):
                     failed = table.filter(pa.compute.is_valid(table["reason"]))
                     yield from zip(
                         failed["index"].to_pylist(), failed["reason"].to_pylist(), strict=True
@@ -261,24 +270,33 @@ class FeatureStore:
             numbers = rising[(rising >= begin) & (rising < begin + shard.n_records)] - begin
             if len(numbers):
                 groups = np.unique(numbers // GROUP).tolist()
-                for table in _groups(self.folder / shard.file, columns, groups):
+                for table in _groups(self.folder, shard, columns, groups):
                     yield _batch(table, with_smiles)
             begin += shard.n_records
 
 
 def _groups(
-    path: Path, columns: Sequence[str], groups: Sequence[int] | None = None
+    folder: Path,
+    shard: FeatureStoreShard,
+    columns: Sequence[str],
+    groups: Sequence[int] | None = None,
 ) -> Iterator[pa.Table]:
     """Yield groups of rows of a file, all if none are named, comparing the checksum of each page.
 
-    Files from before pages had checksums are read without.
+    What describes the pages has no checksum; damage there shows in types or numbers of rows. Files
+    from before pages had checksums are read without.
     """
+    path = folder / shard.file
     with _readable(path):
         file = pq.ParquetFile(path, page_checksum_verification=True)
     with file:
+        if not file.schema_arrow.equals(SCHEMA) or file.metadata.num_rows != shard.n_records:
+            raise _damaged(path, "other columns or rows than were written")
         for group in range(file.num_row_groups) if groups is None else groups:
             with _readable(path):
                 table = file.read_row_group(group, columns=list(columns))
+            if table.num_rows != min(GROUP, shard.n_records - GROUP * group):
+                raise _damaged(path, "other rows than were written")
             yield table
 
 
@@ -288,9 +306,11 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError) as error:
-        raise InputError(
-            f"{path}: cannot be read ({_line(error)}): make the fingerprints anew"
-        ) from error
+        raise _damaged(path, " ".join(str(error).split())[:200]) from error
+
+
+def _damaged(path: Path, why: str) -> InputError:
+    return InputError(f"{path}: cannot be read ({why}): make the fingerprints anew")
 
 
 def _batch(table: pa.Table, with_smiles: bool) -> FeatureBatch:
@@ -321,7 +341,3 @@ def file_digest(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

@@ -134,6 +134,28 @@ def test_damage_within_a_page_is_noticed_while_reading(tmp_path: Path, compressi
     assert len(dict(store.failures())) == 2  # pages of other columns
 
 
+def test_damage_of_what_describes_the_pages_is_noticed_or_does_no_harm(tmp_path: Path) -> None:
+    """It has no checksum of its own; bit by bit, what is read is right or refused in words."""
+    store = write_features(SMILES, tmp_path / "f")
+    path = tmp_path / "f" / store.shards[0].file
+
+    def read() -> tuple[object, ...]:
+        (batch,) = store.batches(with_smiles=True)
+        return batch.index.tolist(), batch.bits.tobytes(), batch.smiles, dict(store.failures())
+
+    known, content = read(), path.read_bytes()
+    begin = len(content) - int.from_bytes(content[-8:-4], "little") - 8
+    refused: list[str] = []
+    for where in range(begin, len(content), 5):
+        path.write_bytes(content[:where] + bytes([content[where] ^ 16]) + content[where + 1 :])
+        try:
+            assert read() == known, where
+        except InputError as error:
+            refused.append(str(error))
+    assert len(refused) > 30
+    assert all("cannot be read" in line and "\n" not in line for line in refused)
+
+
 def test_stores_without_checksums_of_pages_are_read(tmp_path: Path) -> None:
     store = write_features(SMILES, tmp_path / "f")
     shard = tmp_path / "f" / store.shards[0].file
