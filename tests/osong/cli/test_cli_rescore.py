@@ -123,7 +123,7 @@ def test_fused_score_where_the_file_has_energies(
     results = [command(poses, out) for out in outs]
     for result in results:
         assert "no fused score of 1 pose: the energy is not known" in result.stdout
-    found = [mol for mol in Chem.SDMolSupplier(str(outs[0]), removeHs=False)]
+    found = list(Chem.SDMolSupplier(str(outs[0]), removeHs=False))
     texts = {mol.GetProp("_Name"): mol.GetProp("osong_fused") for mol in found
              if mol.HasProp("osong_fused")}  # fmt: skip
     assert list(texts) == ["aspirin", "anilide"]
