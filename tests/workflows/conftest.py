@@ -11,6 +11,7 @@ if HERE not in sys.path:
     # For the tests' helpers, and for the fake docker: docking processes get this process's path.
     sys.path.append(HERE)
 
+from device_campaigns import batches, machine  # noqa: E402, F401 (fixtures)
 from slurm_bed import SlurmBed, why_not  # noqa: E402 (lies here)
 from slurm_stand_in import campaign, slurm  # noqa: E402, F401 (fixtures)
 

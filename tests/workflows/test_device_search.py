@@ -2,170 +2,28 @@
 
 from __future__ import annotations
 
-import errno
-import sys
 import threading
 import time
 from collections import Counter
-from concurrent.futures import Future
-from dataclasses import dataclass, field
-from types import SimpleNamespace
 
 import pytest
+from device_scripts import (
+    CPU,
+    DEVICE,
+    Cpu,
+    FakeSupervisor,
+    Script,
+    last_answer,
+    make_search,
+    scripted,  # noqa: F401 (a fixture that all tests here use)
+    search,
+    submit,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from osong.backend import Device
-from osong.errors import CampaignError, ResourceError
-from osong.library import Record
-from osong.search.memory import Misfit
-from osong_workflows import device_docking, device_search, device_worker
-from osong_workflows.child import Job
-from osong_workflows.device_docking import ForCpu, Found
-from osong_workflows.device_search import DeviceSearch
-from osong_workflows.events import Publisher
-from osong_workflows.outcome import FailedMolecule
-
-FOUND = "minima"
-DEVICE = FailedMolecule("dock", "searched")
-"""What stands for poses that were made of what a device found ..."""
-CPU = FailedMolecule("dock", "docked")
-"""... and for those of the CPU."""
-
-
-@dataclass
-class Script:
-    """What becomes of batches on each device.
-
-    Attributes
-    ----------
-    bad
-        Molecules that end their process.
-    huge
-        Molecules that do not fit.
-    room
-        Molecules that fit at a time.
-    lost_after
-        Batches after which a device cannot start again.
-    quick
-        Molecules that do not take too long together.
-    """
-
-    bad: frozenset[int] = frozenset()
-    huge: frozenset[int] = frozenset()
-    room: int = 10**6
-    lost_after: dict[int, int] = field(default_factory=dict)
-    quick: int = 10**6
-    sizes: list[int] = field(default_factory=list)
-    n_batches: Counter[int] = field(default_factory=Counter)
-    n_ahead: int = 0
-
-
-class FakeSupervisor:
-    """Does what the script says instead of asking a process."""
-
-    script: Script
-
-    def __init__(self, job: Job, *others, attempts: int) -> None:
-        assert attempts == 1
-        self.device = int(job.target)
-        self.stop = others[1]
-
-        self.ahead: object = None
-
-    def start(self) -> None:
-        limit = self.script.lost_after.get(self.device)
-        if limit is not None and self.script.n_batches[self.device] >= limit:
-            raise CampaignError("a device process cannot start")
-
-    def close(self) -> None:
-        self.ahead = None
-
-    def dock(self, batch, ahead):
-        assert self.ahead in (None, batch), "what was sent ahead comes next"
-        self.ahead = ahead()
-        self.script.n_ahead += self.ahead is not None
-        self.script.n_batches[self.device] += 1
-        self.script.sizes.append(len(batch.molecules))
-        numbers = [variants[0] for variants in batch.molecules]
-        if self.script.bad.intersection(numbers):
-            return FailedMolecule("crash", "the process died of SIGSEGV")
-        if len(numbers) > self.script.room:
-            raise ResourceError("no memory")
-        if len(numbers) > self.script.quick:
-            return FailedMolecule("time", "took longer than 600 s")
-        return tuple(
-            ForCpu("huge") if n in self.script.huge else Found((FOUND, n)) for n in numbers
-        )
-
-
-def finish(record: Record, variants: tuple, minima: tuple) -> Future:
-    """Finish at once what a device has found of this record and no other."""
-    assert variants == (record.index,)
-    assert minima == (FOUND, record.index)
-    future: Future = Future()
-    future.set_result(DEVICE)
-    return future
-
-
-class Cpu:
-    """Docks at once, and counts how often each molecule came."""
-
-    def __init__(self) -> None:
-        self.came: Counter[int] = Counter()
-
-    def __call__(self, record: Record) -> Future:
-        self.came[record.index] += 1
-        future: Future = Future()
-        future.set_result(CPU)
-        return future
-
-
-def make_search(script: Script, n_devices: int, cpu, say, **options) -> DeviceSearch:
-    FakeSupervisor.script = script
-    jobs = [
-        (Device(i, "Fake", 2**30, (9, 0)), Job(str(i), None, "device")) for i in range(n_devices)
-    ]
-    return DeviceSearch(jobs, Publisher(), finish, cpu, say, **options)
-
-
-def submit(found: DeviceSearch, n_molecules: int) -> list[Future]:
-    return [
-        future
-        for i in range(n_molecules)
-        if (future := found.submit(Record(i, f"m{i}", "", "smi", "C"), (i,)))
-    ]
-
-
-def search(script: Script, n_molecules: int, n_devices: int = 1, **options):
-    """Return what became of each molecule, who was docked by the CPU, and what was said."""
-    cpu, said = Cpu(), []
-    found = make_search(script, n_devices, cpu, said.append, **options)
-    answers = []
-    try:
-        futures = []
-        for i in range(n_molecules):
-            record = Record(i, f"m{i}", "", "smi", "C")
-            futures.append(found.submit(record, (i,)) or cpu(record))
-        for future in futures:
-            answers.append(last_answer(future))
-    finally:
-        found.close()
-    return answers, cpu.came, said
-
-
-def last_answer(future: Future):
-    answer = future.result(timeout=30)
-    return answer.result(timeout=30) if isinstance(answer, Future) else answer
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _fakes():
-    patch = pytest.MonkeyPatch()
-    patch.setattr(device_search, "Supervisor", FakeSupervisor)
-    patch.setattr(device_search, "_TICK_S", 0.005)
-    yield
-    patch.undo()
+from osong.errors import CampaignError
+from osong_workflows import device_worker
 
 
 @settings(deadline=None, max_examples=60)
@@ -301,128 +159,3 @@ def test_a_device_on_which_nothing_works_is_given_up_in_the_end() -> None:
     assert set(came.values()) == {1}
     assert script.n_batches[0] == device_worker._MAX_FAILURES
     assert said[-1].endswith("with: the process died of SIGSEGV; the CPU takes over")
-
-
-def test_a_thread_that_fails_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise AssertionError("a bug")
-
-    heard = []
-    monkeypatch.setattr(FakeSupervisor, "dock", fail)
-    monkeypatch.setattr(threading, "excepthook", lambda arguments: heard.append(arguments))
-    with pytest.raises(CampaignError, match="please report it"):
-        search(Script(), 3)
-    assert "a bug" in str(heard[0].exc_value)
-
-
-def full_disk(text: str) -> None:
-    raise OSError(errno.ENOSPC, "No space left on device")
-
-
-def search_again_and_again(found: DeviceSearch) -> None:
-    for _ in range(100):
-        for future in submit(found, 40):
-            assert last_answer(future) in (DEVICE, CPU)
-
-
-@pytest.mark.parametrize(
-    "script",
-    [
-        Script(huge=frozenset([3])),
-        Script(bad=frozenset([3])),
-        Script(lost_after={0: 0}),
-        Script(lost_after={0: 1}),
-    ],
-)
-@pytest.mark.parametrize("n_devices", [1, 2])
-def test_a_line_that_cannot_be_written_leaves_nobody_waiting(script, n_devices) -> None:
-    found = make_search(script, n_devices, Cpu(), full_disk)
-    try:
-        with pytest.raises(OSError, match="No space left"):
-            search_again_and_again(found)
-    finally:
-        found.close()
-
-
-def test_a_cpu_that_takes_nothing_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    def on_cpu(record: Record) -> Future:
-        raise RuntimeError("cannot schedule new futures after shutdown")
-
-    monkeypatch.setattr(threading, "excepthook", lambda _: None)
-    found = make_search(Script(lost_after={0: 0}), 1, on_cpu, lambda _: None)
-    try:
-        for future in submit(found, 40):
-            with pytest.raises(CampaignError, match="please report it"):
-                future.result(timeout=20)
-    except CampaignError as error:
-        assert "please report it" in str(error)  # noqa: PT017 (the device may be gone by then)
-    finally:
-        found.close()
-
-
-def test_a_stop_is_no_failure_of_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    def wait_for_the_stop(self: FakeSupervisor, *_: object) -> None:
-        self.stop.wait(20)
-        raise CampaignError("the run was stopped")
-
-    monkeypatch.setattr(FakeSupervisor, "dock", wait_for_the_stop)
-    said: list[str] = []
-    cpu = Cpu()
-    found = make_search(Script(), 1, cpu, said.append)
-    (future,) = submit(found, 1)
-    time.sleep(0.05)
-    found.close()
-    with pytest.raises(CampaignError, match="the run was stopped"):
-        future.result(timeout=20)
-    assert said == []
-    assert not cpu.came
-
-
-def test_one_device_that_has_worked_is_enough_where_devices_are_asked_for() -> None:
-    FakeSupervisor.script = script = Script(lost_after={0: 3, 1: 3})
-    cpu, said = Cpu(), []
-    found = make_search(script, 2, cpu, said.append, is_required=True)
-    workers = [SimpleNamespace(has_worked=worked, pending=[]) for worked in (True, False)]
-    for (device, _), worker in zip(found._jobs, workers, strict=True):
-        worker.release = list
-        found._give_up(device, "it is lost", worker)
-    assert [line.split("; ")[1] for line in said] == ["the others go on", "the CPU takes over"]
-    assert found.submit(Record(0, "m0", "", "smi", "C"), (0,)) is None
-
-
-def test_where_devices_are_asked_for_one_has_to_work() -> None:
-    with pytest.raises(ResourceError, match="run osong doctor, or dock on CPUs"):
-        search(Script(lost_after={0: 0, 1: 0}), 300, 2, is_required=True)
-
-
-def test_a_target_that_does_not_fit_is_told_when_the_device_starts(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    class Session:
-        def __init__(self, *_: object, **__: object) -> None:
-            pass
-
-        def free_bytes(self) -> int:
-            return 1000 * 2**20
-
-        def target_bytes(self) -> int:
-            return 3000 * 2**20
-
-        def ready(self, molecules):
-            return molecules
-
-        def search(self, ready):
-            return [Misfit(0, "0 MiB are free beside the target") for _ in ready]
-
-    module = SimpleNamespace(DeviceSession=Session)
-    monkeypatch.setitem(sys.modules, "osong.search.device_session", module)
-    monkeypatch.setattr(device_docking, "load_target", lambda *_: None)
-    monkeypatch.setattr(device_docking, "warm_up", lambda _: [])
-    campaign = SimpleNamespace(scoring="vina", effort="fast", n_poses=1, seed=0, ligands={})
-    with pytest.raises(
-        ResourceError,
-        match="device 1: the target needs 3,000 MiB of its memory and 1,000 MiB are free",
-    ):
-        device_docking.build_searcher(
-            "", SimpleNamespace(campaign=campaign, device=Device(1, "Fake", 2**30, (9, 0)))
-        )

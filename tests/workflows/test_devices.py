@@ -2,95 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-import threading
-import time
-from collections import Counter
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
-from campaign_helpers import (
-    DOCKER,
-    fake_screen,
-    molecules,
-    part_paths,
-    per_ligand,
-    read_calls,
-    reopen,
-)
-from typer.testing import CliRunner
+from campaign_helpers import fake_screen, molecules, part_paths, per_ligand, read_calls, reopen
+from device_campaigns import Heard, backends, check_rows, read_batches, screen
 
-from osong.backend import Backend, Device
-from osong.cli.main import app
-from osong.errors import CampaignError, InputError, MissingExtraError, ResourceError
-from osong_workflows import device_search, device_worker, pipeline, run
-from osong_workflows.device_docking import DEVICE_DOCKERS, DeviceDockers
-from osong_workflows.events import BackendNote, WorkerRestarted
-from osong_workflows.file_tables import RunTable
-from osong_workflows.folder import CampaignFolder
-from osong_workflows.outputs import Wishes, store_wishes
+from osong.errors import ResourceError
+from osong_workflows import device_search, device_worker, pipeline
 from osong_workflows.part_names import part_backends
-from osong_workflows.run import Run
-from osong_workflows.tasks import DockChunk, WorkOrder
-
-
-@pytest.fixture
-def batches(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """The file to which every batch appends its device and its size."""
-    path = tmp_path / "batches.txt"
-    monkeypatch.setenv("OSONG_FAKE_BATCHES", str(path))
-    return path
-
-
-def read_batches(path: Path) -> list[tuple[int, int]]:
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [(int(device), int(size)) for device, size in map(str.split, lines)]
-
-
-class Machine:
-    """A machine with devices, as the run sees it."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._monkeypatch = monkeypatch
-
-    def has(self, n_devices: int = 1, searcher: str = "build") -> None:
-        devices = tuple(Device(i, "Fake", 2**30, (9, 0)) for i in range(n_devices))
-
-        def choose(wanted: str, **_: object) -> Backend:
-            if wanted == "cpu" or not devices:
-                return Backend("cpu", "as asked for")
-            return Backend("cuda", "made up", devices)
-
-        self._monkeypatch.setattr(run, "choose_backend", choose)
-        dockers = DeviceDockers("osong_fake_docker:build_host", f"osong_fake_device:{searcher}")
-        self._monkeypatch.setitem(DEVICE_DOCKERS, DOCKER, dockers)
-
-
-@pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
-    return Machine(monkeypatch)
-
-
-def backends(campaign) -> dict[str, int]:
-    return dict(sum((part_backends(part) for part in part_paths(campaign)), Counter()))
-
-
-class Heard(list):
-    def notes(self) -> list[str]:
-        return [event.text for event in self if isinstance(event, BackendNote)]
-
-    def restarts(self) -> list[WorkerRestarted]:
-        return [event for event in self if isinstance(event, WorkerRestarted)]
-
-
-def screen(library, out: Path, **options):
-    heard = Heard()
-    campaign = fake_screen(library, out, subscribers=[heard.append], **options)
-    status = campaign.status()
-    assert status.is_finished
-    assert status.n_ok + status.n_failed == len(library), "N_in = N_ok + N_failed"
-    return campaign, heard
 
 
 @pytest.fixture(scope="module")
@@ -98,12 +18,6 @@ def by_cpu(tmp_path_factory):
     """What a CPU makes of the first molecules of all libraries here, by name."""
     out = tmp_path_factory.mktemp("cpu") / "run"
     return per_ligand(fake_screen(molecules(120), out, backend="cpu"))
-
-
-def check_rows(campaign, by_cpu) -> None:
-    """Check that a campaign has the rows of one on CPUs."""
-    for name, row in per_ligand(campaign).items():
-        assert row == by_cpu.get(name, row)
 
 
 @pytest.mark.parametrize(("runner", "n_devices"), [("serial", 1), ("local", 2)])
@@ -298,144 +212,3 @@ def screen_prepared(tmp_path: Path):
     campaign = fake_screen(tmp_path / "lib", tmp_path / "run", subscribers=[heard.append])
     assert campaign.status().n_ok == 6
     return campaign, heard
-
-
-def test_stopping_ends_device_processes_soon_and_leaves_no_part(
-    machine, batches, tmp_path, monkeypatch
-):
-    monkeypatch.setenv("OSONG_FAKE_SEARCH", "3600")
-    machine.has()
-    fake_screen(molecules(10), tmp_path / "run", backend="cpu", chunk_size=10)
-    campaign = reopen(tmp_path / "run")
-    for part in part_paths(campaign):
-        part.unlink()
-    work = Run(WorkOrder(str(campaign.folder), DOCKER, "pilot", backend="auto"))
-
-    stopped = []
-
-    def stop() -> None:
-        while not read_batches(batches):
-            time.sleep(0.05)
-        stopped.append(time.monotonic())
-        work.stop()
-
-    thread = threading.Thread(target=stop)
-    thread.start()
-    with pytest.raises(CampaignError, match="the run was stopped"):
-        work.do(DockChunk(0))
-    thread.join()
-    assert time.monotonic() - stopped[0] < 3600, "the batch was not waited for"
-    work.close()
-    assert part_paths(campaign) == []
-
-
-def test_with_care_no_device_is_used(machine, batches, tmp_path):
-    fake_screen(molecules(4), tmp_path / "run", backend="cpu", chunk_size=4)
-    campaign = reopen(tmp_path / "run")
-    for part in part_paths(campaign):
-        part.unlink()
-    machine.has()
-    work = Run(WorkOrder(str(campaign.folder), DOCKER, "pilot", backend="auto"))
-    try:
-        result = work.do(DockChunk(0, with_care=True))
-    finally:
-        work.close()
-    assert result.n_ok == 4
-    assert result.notes == ("backend cuda: made up",)
-    assert backends(campaign) == {"cpu": 4}
-
-
-def test_no_more_molecules_are_on_their_way_than_devices_need(machine, tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "_AHEAD", 16)
-    machine.has()
-    fake_screen(molecules(4), tmp_path / "run", backend="cpu", chunk_size=4)
-    work = Run(WorkOrder(str(tmp_path / "run"), DOCKER, "pilot", backend="auto"))
-    from osong.library import read_records
-
-    n_taken = itertools.count()
-    records = (record for record in read_records(molecules(100)) if next(n_taken) >= 0)
-    try:
-        outcomes = work._pipeline.outcomes(records)
-        next(outcomes)
-        assert next(n_taken) == 16
-        outcomes.close()
-    finally:
-        work.close()
-
-
-@pytest.mark.parametrize(("n_devices", "n_processes"), [(0, 4), (1, 9), (2, 10)])
-def test_all_processes_beside_devices_share_the_memory(
-    machine, tmp_path, monkeypatch, n_devices, n_processes
-):
-    monkeypatch.setattr(run, "share_of_memory", lambda n: 2**50 // n)
-    machine.has(n_devices)
-    fake_screen(molecules(4), tmp_path / "run", backend="cpu")
-    order = WorkOrder(str(tmp_path / "run"), DOCKER, "pilot", memory_limit=None, backend="auto")
-    work = Run(order, n_threads=4)
-    try:
-        assert work._supervisors[False]._memory_limit == 2**50 // n_processes
-        if work._pipeline is not None:
-            assert work._pipeline._host._memory_limit == 2**50 // n_processes
-    finally:
-        work.close()
-
-
-def test_the_campaign_file_chooses_and_the_command_line_has_the_last_word(
-    machine, batches, tmp_path
-):
-    machine.has()
-    campaign = fake_screen(molecules(3), tmp_path / "run", backend="cpu")
-    store_wishes(CampaignFolder.at(campaign.folder), Wishes(run=RunTable(backend="cpu")))
-    for wish, backend in [(None, "cpu"), ("cuda", "cuda"), ("auto", "cuda")]:
-        for part in part_paths(campaign):
-            part.unlink()
-        reopen(campaign).resume(runner="serial", progress=False, backend=wish)
-        assert backends(campaign) == {backend: 3}
-
-
-def test_parts_of_before_are_of_the_cpu(tmp_path):
-    campaign = fake_screen(molecules(3), tmp_path / "run", chunk_size=3)
-    (part,) = part_paths(campaign)
-    with pq.ParquetFile(part) as file:
-        table, metadata = file.read(), file.metadata.metadata
-    kept = {key: value for key, value in metadata.items() if key != b"osong.backends"}
-    pq.write_table(table.replace_schema_metadata(kept), part)
-    assert part_backends(part) == {"cpu": 3}
-
-
-def test_slurm_goes_by_the_campaign_file():
-    result = CliRunner().invoke(app, ["resume", "run1", "--runner", "slurm", "--backend", "cuda"])
-    assert result.exit_code == 1
-    assert "jobs go by the campaign file, [run] backend" in result.stderr
-
-
-def test_scoring_of_poses_needs_no_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    from osong_workflows.docking import DEFAULT_DOCKER
-    from osong_workflows.settings import make_settings
-
-    monkeypatch.setattr(run, "choose_backend", lambda *_, **__: pytest.fail("asked"))
-    fields = {"target_name": "t", "target_key": "00", "scoring": "vina", "n_poses": 1, "seed": 0}
-    settings = make_settings(
-        **fields, effort="score", molecule_timeout_s=1.0, docker=DEFAULT_DOCKER
-    )
-    assert run.backend_for("cuda", settings).name == "cpu"
-
-
-def test_what_cuda_lacks_is_said_before_there_is_a_folder(tmp_path, monkeypatch):
-    def choose(wanted: str, **_: object) -> Backend:
-        raise MissingExtraError("numba-cuda", extra="cuda", purpose="backend cuda")
-
-    monkeypatch.setattr(run, "choose_backend", choose)
-    monkeypatch.setitem(DEVICE_DOCKERS, DOCKER, DeviceDockers("a:b", "c:d"))
-    with pytest.raises(MissingExtraError):
-        fake_screen(molecules(2), tmp_path / "run", backend="cuda")
-    assert not (tmp_path / "run").exists()
-    with pytest.raises(InputError, match="choose one of auto, cpu, cuda"):
-        fake_screen(molecules(2), tmp_path / "run", backend="gpu")
-
-
-def test_the_choice_is_printed_once_where_no_progress_is_shown(tmp_path, capfd):
-    campaign = fake_screen(molecules(2), tmp_path / "run", progress=None)
-    assert capfd.readouterr().err == f"backend cpu: the docker {DOCKER} knows no device\n"
-    log = next(campaign.folder.glob("logs/*.jsonl")).read_text()
-    assert log.count("BackendNote") == 1
