@@ -120,6 +120,12 @@ def pick_batch(
         only.
     threads
         The picks do not depend on it.
+
+    Notes
+    -----
+    With a limit, time grows as candidates times picks until there are 4,096 picks, then as
+    candidates: some 9 ns a pair at most, shared by the threads. Besides its input it holds 512
+    bytes a pick. Candidates are compared with the 4,096 molecules picked last only.
     """
     order = np.lexsort((index, -utility))
     if most_similar >= 1.0 or bits is None:

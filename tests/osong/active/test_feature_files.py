@@ -49,6 +49,9 @@ def test_files_are_the_same_for_any_number_of_processes(tmp_path: Path) -> None:
     assert _contents(tmp_path / "1") == _contents(tmp_path / "2")
     assert sum(done) == 9000
     assert len(done) > 10
+    done.clear()
+    write_features(smiles, tmp_path / "2", step=done.append)  # only a look at the library
+    assert sum(done) == 9000
 
 
 def test_records_themselves_are_a_library(tmp_path: Path) -> None:
@@ -181,6 +184,7 @@ def test_an_interrupted_store_goes_on_with_the_missing_shards(tmp_path: Path) ->
     assert (again, library.made) == (whole, [])
     (tmp_path / "f" / "features.json").unlink()
     (tmp_path / "f" / "features-00001.parquet").write_bytes(b"half")
+    (tmp_path / "f" / ".features-00001.parquet.1234.tmp").write_bytes(b"half")
     assert library.write(tmp_path / "f") == whole
     assert library.made == list(range(8192, 10_000))
     assert _contents(tmp_path / "f") == before
