@@ -165,7 +165,10 @@ def choose_batch(
             tally.add(prediction)
         top.add(acquisition.utility(prediction, index, seed), index, batch.bits[new])
     best = top.best()
-    rows = pick_batch(best.utility, best.index, best.bits, n, acquisition.most_similar)
+    rows = pick_batch(
+        best.utility, best.index, best.bits, n, acquisition.most_similar,
+        threads=threads or usable_cores(),
+    )  # fmt: skip
     return best.index[rows]
 
 
