@@ -87,6 +87,7 @@ class Campaign(Protocol):
         *,
         n_poses: int = 1,
         rank_by: Any = "energy",
+        pose_by: Any = None,
     ) -> int:
         """Write the best molecules' poses, best molecule first; return how many molecules."""
         ...

@@ -18,7 +18,7 @@ from rdkit import Chem
 
 from osong.errors import CampaignError
 from osong_workflows import export, merge, part_files
-from osong_workflows.parts import PART_SCHEMA
+from osong_workflows.parts import PART_SCHEMA, RESCORED_SCHEMA
 
 
 def make_row(index: int, energy: float | None = None, name: str = "") -> dict[str, object]:
@@ -89,6 +89,39 @@ def test_best_are_those_of_a_plain_sort(library, n, is_cramped):
         best = merge.best_molecules(parts, n)
     assert best.to_pylist() == [{k: row[k] for k in best.column_names} for row in ranked]
     assert {"index", "name", "energy", "smiles"} <= set(best.column_names)
+
+
+@pytest.mark.parametrize("n", [None, 1, 7, 20])
+def test_best_for_their_size(tmp_path, monkeypatch, n):
+    """Energies that fall with size: corrected, others come first, whichever way rows are cut."""
+    monkeypatch.setattr(merge, "_SPARE_ROWS", 1)
+    monkeypatch.setattr(merge, "_LOOSE_ROWS", 3)
+    rows = [make_row(i, -2.0 - 0.3 * (i % 11) - 0.01 * i) for i in range(30)]
+    for i, row in enumerate(rows):
+        row["n_heavy"] = 4 + 5 * (i % 11)
+    rows.append(make_row(30))
+    docked = [row for row in rows if row["energy"] is not None]
+    expected = sorted(docked, key=lambda row: row["energy"] / row["n_heavy"] ** (1 / 3))[:n]
+    for number, n_rows in enumerate((3, 8, 40)):
+        parts = write_parts(tmp_path / str(number), rows, n_rows)
+        best = merge.best_molecules(parts, n, "energy_for_size")
+        assert best["index"].to_pylist() == [row["index"] for row in expected]
+        assert best["index"].to_pylist() != merge.best_molecules(parts, n)["index"].to_pylist()
+        assert best["energy_for_size"][0].as_py() == pytest.approx(
+            expected[0]["energy"] / expected[0]["n_heavy"] ** (1 / 3)
+        )
+
+
+def test_parts_of_earlier_versions_rank_without_what_they_lack(tmp_path):
+    """Campaigns that rescored before there was a fused score go on ranking."""
+    schema = pa.schema([f for f in RESCORED_SCHEMA if not f.name.startswith("fused")])
+    rows = [make_row(i, -5.0) | {"cnn_score": 0.1 * i, "cnn_pose": 1} for i in range(6)]
+    path = tmp_path / "0.parquet"
+    table = pa.Table.from_pylist(rows, schema)
+    pq.write_table(table, path, write_page_checksum=True)
+    best = merge.best_molecules([path], 2, "cnn_score")
+    assert best["index"].to_pylist() == [5, 4]
+    assert best["fused_pose"].null_count == 2
 
 
 def test_all_molecules_tied_at_the_cut(tmp_path, monkeypatch):

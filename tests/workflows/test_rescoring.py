@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -19,7 +20,9 @@ pytest.importorskip("torch", reason="needs osong[ml]")
 import osong
 from osong.cli.main import app
 from osong.errors import CampaignError, InputError
+from osong.rescoring.fusion import shipped_fusion
 from osong.rescoring.rescorer import Rescorer
+from osong.rescoring.size_bias import correct_for_size
 from osong.rescoring.weights import SHIPPED
 from osong_workflows import rescored_file, rescoring
 from osong_workflows.campaign import Campaign
@@ -101,6 +104,85 @@ def test_hits_rank_by_what_networks_say_and_by_energy_as_before(
     assert [mol.GetIntProp("osong_pose") for mol in firsts] == hits["cnn_pose"].tolist()
     assert [mol.GetProp("CNNscore") for mol in firsts] == [f"{s:.6f}" for s in hits["cnn_score"]]
     assert mols[0].GetDoubleProp("CNNscore") >= mols[1].GetDoubleProp("CNNscore")
+
+
+def test_energy_and_networks_choose_the_pose(
+    campaign: Campaign, egfr: Target, rescorer: Rescorer, tmp_path: Path
+) -> None:
+    campaign.rescore(3, rescorer=rescorer)
+    fusion = shipped_fusion("vina", MODEL)
+    rows = pq.read_table(file_of(campaign)).to_pylist()
+    for row in rows:
+        part = next(campaign.pose_rows(np.array([row["index"]])))
+        said = osong.rescore(campaign.poses(row["index"]), egfr, rescorer=rescorer)
+        values = (
+            [pose["energy"] for pose in part["poses"]],
+            said["cnn_score"],
+            said["cnn_affinity"],
+        )
+        assert row["fused_poses"] == fusion.score(*values).tolist()
+        assert row["fused_pose"] == fusion.order(*values)[0] + 1
+    hits = campaign.top(rank_by="cnn_vs").set_index("name")
+    assert hits["fused_pose"].to_dict() == {row["name"]: row["fused_pose"] for row in rows}
+    for rank_by in ("cnn_vs", "energy"):
+        path = tmp_path / f"{rank_by}.sdf"
+        assert campaign.to_sdf(path, 3, n_poses=9, rank_by=rank_by, pose_by="fused") == 3
+        mols = list(Chem.SDMolSupplier(str(path), removeHs=False))
+        assert all(mol.GetProp("osong_scoring") == "vina" for mol in mols)
+        for name, pose in hits["fused_pose"].items():
+            mine = [mol for mol in mols if mol.GetProp("_Name") == name]
+            assert mine[0].GetIntProp("osong_pose") == pose
+            scores = [mol.GetDoubleProp("osong_fused") for mol in mine]
+            assert scores == sorted(scores, reverse=True)
+    path = tmp_path / "by_energy.sdf"
+    campaign.to_sdf(path, 3, n_poses=2, rank_by="cnn_vs", pose_by="energy")
+    numbers = [mol.GetIntProp("osong_pose") for mol in Chem.SDMolSupplier(str(path))]
+    assert numbers == [1, 2] * 3
+    says = json.loads(pq.read_metadata(file_of(campaign)).metadata[b"osong.rescoring"])
+    assert says["fusion"]["vina"]["energy"] == fusion.energy
+
+
+def test_no_pose_is_chosen_without_a_fused_score(
+    campaign: Campaign, rescorer: Rescorer, tmp_path: Path
+) -> None:
+    path = tmp_path / "hits.sdf"
+    with pytest.raises(CampaignError, match="nothing is rescored yet"):
+        campaign.to_sdf(path, 1, pose_by="fused")
+    campaign.rescore(1, rescorer=rescorer)
+    with pytest.raises(CampaignError, match=r"its poses are not rescored.* run: osong rescore"):
+        campaign.to_sdf(path, 3, pose_by="fused")
+    with pytest.raises(InputError, match="rank_by is 'fused', which orders the poses of one"):
+        campaign.top(rank_by="fused")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="pose_by is 'luck'"):
+        campaign.to_sdf(path, 1, pose_by="luck")  # type: ignore[arg-type]
+    done = campaign.rescore(1, rescorer=Rescorer(MODEL, 4, device="cpu"))
+    assert "without rotations and in float32, not for 4 rotations" in " ".join(done.notes)
+    assert campaign.top(rank_by="cnn_vs")["fused_pose"].isna().all()
+    with pytest.raises(
+        CampaignError, match=r"no fused score, since no weights .*vina with default"
+    ):
+        campaign.to_sdf(path, 1, rank_by="cnn_vs", pose_by="fused")
+    assert not path.exists()
+
+
+def test_energies_corrected_for_size(campaign: Campaign, tmp_path: Path) -> None:
+    expected = correct_for_size(campaign.top(None))
+    hits = campaign.top(None, rank_by="energy_for_size")
+    assert hits["index"].tolist() == expected["index"].tolist()
+    assert hits["energy_for_size"].tolist() == expected["energy_for_size"].tolist()
+    first = campaign.top(2, rank_by="energy_for_size")
+    pd.testing.assert_frame_equal(first, hits[:2])
+    run = CliRunner().invoke
+    out = tmp_path / "hits.csv"
+    words = ["top", str(campaign.folder), "--correct-size"]
+    assert run(app, [*words, "-o", str(out)]).exit_code == 0
+    assert pd.read_csv(out)["index"].tolist() == hits["index"].tolist()
+    assert "by size" in run(app, words).stdout
+    wrong = run(app, [*words, "--rank-by", "cnn_vs"])
+    assert wrong.exit_code == 1
+    assert "corrects energies, not cnn_vs" in wrong.stderr
+    wrong = run(app, [*words, "--pose-by", "fused"])
+    assert "orders the poses of an .sdf file" in wrong.stderr
 
 
 def test_more_molecules_keep_those_that_are_there(

@@ -28,7 +28,6 @@ from osong.search import DockingSession
 from osong_workflows.campaign import Campaign
 from osong_workflows.cnn_columns import CNN_COLUMNS
 from osong_workflows.device_docking import Unfinished, build_host
-from osong_workflows.merge import RANKS
 from osong_workflows.outcome import DockedMolecule
 from osong_workflows.parts import PART_SCHEMA
 from osong_workflows.plain_poses import docked_molecule
@@ -95,6 +94,9 @@ def test_every_pose_has_the_scores_of_osong_rescore(campaign: Campaign, egfr: Ta
         number = int(expected["cnn_score"].argmax())
         assert row["cnn_pose"] == number + 1
         assert row["cnn_vs"] == expected["cnn_vs"].iloc[number]
+        fused = expected["fused"]  # energies of data items have three digits
+        np.testing.assert_allclose(row["fused_poses"], fused, atol=2e-3)
+        assert row["fused_pose"] == np.argmax(row["fused_poses"]) + 1
         texts = [f"{score:.6f}" for score in expected["cnn_score"]]
         assert [mol.GetProp("CNNscore") for mol in poses] == texts
 
@@ -125,7 +127,7 @@ def test_bytes_do_not_depend_on_the_runner(
 def test_hits_rank_by_what_networks_say(campaign: Campaign, tmp_path: Path) -> None:
     by_energy = campaign.top()
     assert "cnn_score" not in by_energy
-    for rank_by in RANKS[1:]:
+    for rank_by in ("cnn_score", "cnn_affinity", "cnn_vs"):
         hits = osong.open_campaign(campaign.folder).top(rank_by=rank_by)
         assert sorted(hits["name"]) == sorted(by_energy["name"])
         assert all(first >= second for first, second in pairwise(hits[rank_by]))

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from osong.backend import check_backend
-from osong.errors import CampaignError, InputError, MissingExtraError
+from osong.errors import CampaignError, MissingExtraError
 from osong_workflows.allocation import allocated_cores
 from osong_workflows.continuing import continue_campaign
 from osong_workflows.create import finish_planning
 from osong_workflows.docking import DEFAULT_DOCKER
 from osong_workflows.events import LogFile, Publisher
-from osong_workflows.export import hit_frame, row_molecules, rows_of, write_hits, write_sdf
+from osong_workflows.export import rows_of
 from osong_workflows.folder import CampaignFolder
-from osong_workflows.merge import RANKS, best_molecules, find_by_name, ledger_table
+from osong_workflows.hit_views import HitViews
+from osong_workflows.merge import best_molecules, find_by_name, is_of_energy, ledger_table
 from osong_workflows.outputs import read_wishes
 from osong_workflows.packing import pack_shard
 from osong_workflows.part_names import Results, find_results, finished_shards
@@ -26,7 +27,7 @@ from osong_workflows.pilots import PilotWatch, new_pilot
 from osong_workflows.plan import Plan, read_plan
 from osong_workflows.progress import BackendPrinter, ProgressBar, wants_progress
 from osong_workflows.rescored_file import best_rescored, count_ranked
-from osong_workflows.rescoring import rescore_best, rescored_poses
+from osong_workflows.rescoring import rescore_best
 from osong_workflows.runners.base import RunnerName, check_runner
 from osong_workflows.runners.make import LaunchOptions, RunnerMaker
 from osong_workflows.settings import CampaignSettings, read_settings
@@ -39,11 +40,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     import numpy.typing as npt
-    import pandas as pd
     import pyarrow as pa
 
     from osong.backend import BackendName
-    from osong.hit_table import HitTable
     from osong_workflows.events import Subscriber
     from osong_workflows.merge import RankBy
     from osong_workflows.rescored_file import RescoredMolecules
@@ -52,7 +51,7 @@ if TYPE_CHECKING:
 __all__ = ["Campaign"]
 
 
-class Campaign:
+class Campaign(HitViews):
     """A campaign folder, finished or not. Opening one runs and writes nothing.
 
     Parameters
@@ -228,18 +227,6 @@ class Campaign:
                 f"with Campaign(folder, docker='{self._settings.docker}')"
             )
 
-    def top(self, n: int | None = 20, *, rank_by: RankBy = "energy") -> pd.DataFrame:
-        """Return the best molecules, one row each, best first; None: all that docked.
-
-        Columns: rank, name, energy (kcal/mol), ligand_efficiency (kcal/mol per heavy atom),
-        n_heavy, smiles (of the state that docked best), n_variants, index (position in the
-        library), source.
-
-        With ``rank_by`` "cnn_score", "cnn_affinity" or "cnn_vs" (see :meth:`rescore`) only
-        molecules that are rescored, with cnn_score, cnn_affinity, cnn_vs, cnn_variance, cnn_pose.
-        """
-        return hit_frame(self.ranked(n, rank_by))
-
     def rescore(
         self, n: int = 1000, *, step: Callable[[int], None] = lambda _: None, **networks: Any
     ) -> RescoredMolecules:
@@ -255,12 +242,6 @@ class Campaign:
         """Return how many molecules networks rank; None: all that docked (``rescore="gnina"``)."""
         return count_ranked(self._folder, self.settings.networks)
 
-    def hits(self, n: int = 20) -> HitTable:
-        """Return the best molecules as a table that shows structures in Jupyter."""
-        from osong.hit_table import HitTable
-
-        return HitTable(self.top(n))
-
     def ledger(self) -> pa.Table:
         """Return one row for every molecule that is done, in the library's order.
 
@@ -268,81 +249,6 @@ class Campaign:
         (of a failure), n_variants, notes, energy, smiles, n_heavy.
         """
         return ledger_table(self.results().paths)
-
-    def poses(self, molecule: str | int) -> list[Any]:
-        """Return the poses of a molecule as RDKit molecules, best first.
-
-        Parameters
-        ----------
-        molecule
-            Its name, or its index in the library.
-
-        Raises
-        ------
-        InputError
-            There is no such molecule, several have that name, or it failed.
-        """
-        index = self.find(molecule)
-        if not self.has_row(index):
-            raise InputError(
-                f"molecule {molecule!r} is not docked yet; run: osong resume {self.folder}"
-            )
-        (row,) = self.pose_rows(np.array([index]))
-        if row["status"] != "ok":
-            raise InputError(f"molecule {molecule!r} has no pose: {row['stage']}: {row['reason']}")
-        return row_molecules(row)
-
-    def to_sdf(
-        self,
-        path: str | os.PathLike[str],
-        n: int | None = None,
-        *,
-        n_poses: int = 1,
-        rank_by: RankBy = "energy",
-    ) -> int:
-        """Write the best molecules' poses as SDF, best molecule first; return how many molecules.
-
-        Parameters
-        ----------
-        path
-            The file; it appears whole or not at all.
-        n
-            How many molecules; None: all that docked.
-        n_poses
-            How many poses of each, lowest energy first; highest CNNscore first, with what
-            networks say as data items, where they rank.
-        rank_by
-            As for :meth:`top`.
-        """
-        best = self.ranked(n, rank_by)
-        make = None if rank_by == "energy" else rescored_poses(best, n_poses)
-        return write_sdf(path, best["index"].to_numpy(), self.pose_rows, n_poses, make)
-
-    def to_csv(
-        self, path: str | os.PathLike[str], n: int | None = None, *, rank_by: RankBy = "energy"
-    ) -> int:
-        """Write the hit table as CSV; return its rows. Others as for :meth:`to_sdf`."""
-        return write_hits(path, self.ranked(n, rank_by), "csv")
-
-    def to_parquet(
-        self, path: str | os.PathLike[str], n: int | None = None, *, rank_by: RankBy = "energy"
-    ) -> int:
-        """Write the hit table as Parquet; return its rows. Others as for :meth:`to_sdf`."""
-        return write_hits(path, self.ranked(n, rank_by), "parquet")
-
-    def to_smiles(
-        self, path: str | os.PathLike[str], n: int | None = None, *, rank_by: RankBy = "energy"
-    ) -> int:
-        """Write SMILES and names, best first; return how many. Others as for :meth:`to_sdf`."""
-        return write_hits(path, self.ranked(n, rank_by), "smiles")
-
-    def to_polars(self) -> Any:
-        """Return the ledger as a polars DataFrame."""
-        try:
-            import polars
-        except ImportError as error:
-            raise MissingExtraError("polars", extra="polars", purpose="to_polars") from error
-        return polars.from_arrow(self.ledger())
 
     def duckdb(self) -> Any:
         """Return a DuckDB relation over the parts: every molecule with its poses."""
@@ -357,29 +263,29 @@ class Campaign:
             )
         return duckdb.connect().read_parquet(parts, hive_partitioning=False)
 
-    def __repr__(self) -> str:
-        """Return the status in one line."""
-        return f"Campaign({str(self.status())!r})"
-
-    def _repr_html_(self) -> str:
-        """Show the status and the best ten molecules in Jupyter."""
-        from html import escape
-
-        return f"<p>{escape(str(self.status()))}</p>" + self.hits(10)._repr_html_()
-
     def ranked(self, n: int | None, rank_by: RankBy = "energy") -> pa.Table:
         """Return the best molecules, best first, as an Arrow table; as :meth:`top` otherwise."""
-        if n is not None and n < 1:
-            raise InputError(f"n must be at least 1, got {n}")
-        if rank_by not in RANKS:
-            raise InputError(f"rank_by is {rank_by!r}; it may be {', '.join(RANKS)}")
-        if rank_by != "energy" and self.n_rescored() is not None:
+        self.check_rank(n, rank_by)
+        if not is_of_energy(rank_by) and self.n_rescored() is not None:
             return best_rescored(self._folder, self.plan.key, n, rank_by)
         return best_molecules(self.results().paths, n, rank_by)
+
+    def result_files(self) -> list[Path]:
+        """Return the files of results that there are."""
+        return self.results().paths
+
+    def named(self, name: str) -> list[int]:
+        """Return the positions of the molecules of that name."""
+        return find_by_name(self.results().paths, name)
 
     def results(self) -> Results:
         """Return the files of results that there are."""
         return find_results(self._folder, self.plan)
+
+    @property
+    def why_no_row(self) -> str:
+        """Why a molecule may have none, in words."""
+        return f"is not docked yet; run: osong resume {self.folder}"
 
     def has_row(self, index: int) -> bool:
         """Return whether the molecule at a position of the library is done."""
@@ -390,21 +296,3 @@ class Campaign:
     ) -> Iterator[dict[str, Any]]:
         """Yield whole rows of parts, poses included, of molecules of rising positions (n,)."""
         return rows_of(self.results().locate, indices, n_poses)
-
-    def find(self, molecule: str | int) -> int:
-        """Return a molecule's position in the library, from its name or that position."""
-        if not isinstance(molecule, str):
-            index = int(molecule)
-            if not 0 <= index < self.plan.n_records:
-                raise InputError(
-                    f"molecule {index}: the library has molecules 0 to {self.plan.n_records - 1}"
-                )
-            return index
-        found = find_by_name(self.results().paths, molecule)
-        if not found:
-            raise InputError(f"{self.folder}: no molecule is called {molecule!r}; see ledger()")
-        if len(found) > 1:
-            raise InputError(
-                f"{len(found)} molecules are called {molecule!r}; give an index: {found}"
-            )
-        return found[0]

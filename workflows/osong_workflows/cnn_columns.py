@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -24,6 +25,8 @@ CNN_FIELDS: Final = (
     pa.field("cnn_variance", pa.float64()),
     pa.field("cnn_poses", pa.list_(_SCORE)),  # of all kept poses, lowest energy first
     pa.field("cnn_reason", pa.string()),  # why there are no scores
+    pa.field("fused_pose", pa.int32()),  # the pose that energy and networks think right, from 1
+    pa.field("fused_poses", pa.list_(pa.float64())),  # their score of all kept poses
 )
 CNN_COLUMNS: Final = tuple(field.name for field in CNN_FIELDS)
 
@@ -39,7 +42,7 @@ def cnn_values(results: Sequence[CnnScore | str]) -> dict[str, Any]:
         return {"cnn_reason": reasons[0]}
     scores = [result for result in results if not isinstance(result, str)]
     best = max(range(len(scores)), key=lambda i: scores[i].score)
-    return {
+    return _fused([s.fused for s in scores]) | {
         "cnn_pose": best + 1,
         "cnn_score": scores[best].score,
         "cnn_affinity": scores[best].affinity,
@@ -49,3 +52,11 @@ def cnn_values(results: Sequence[CnnScore | str]) -> dict[str, Any]:
             {"score": s.score, "affinity": s.affinity, "variance": s.variance} for s in scores
         ],
     }
+
+
+def _fused(scores: Sequence[float]) -> dict[str, Any]:
+    """Return the columns of the fused scores of a molecule's poses, lowest energy first."""
+    if any(map(math.isnan, scores)):
+        return {}
+    first = max(range(len(scores)), key=scores.__getitem__)
+    return {"fused_pose": first + 1, "fused_poses": list(scores)}

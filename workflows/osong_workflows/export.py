@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import math
 import os
 import tempfile
 import uuid
@@ -37,8 +38,11 @@ _SLICE: Final = 50_000
 """Rows of a hit table that are turned into pandas' objects at a time: some 30 MB."""
 _IN_MEMORY: Final = 64 * 2**20
 """Bytes of poses gathered in memory before they go to a temporary file."""
-_CNN_COLUMNS: Final = ("cnn_score", "cnn_affinity", "cnn_vs", "cnn_variance", "cnn_pose")
-"""Columns of hits that were ranked by what networks say."""
+_RANK_COLUMNS: Final = (
+    "energy_for_size", "cnn_score", "cnn_affinity", "cnn_vs", "cnn_variance", "cnn_pose",
+    "fused_pose",
+)  # fmt: skip
+"""Columns of hits that were ranked by another thing than energy, where there are some."""
 
 
 def hit_frame(best: pa.Table, first_rank: int = 1) -> pd.DataFrame:
@@ -55,11 +59,13 @@ def hit_frame(best: pa.Table, first_rank: int = 1) -> pd.DataFrame:
     frame.insert(0, "rank", np.arange(first_rank, first_rank + len(frame)))
     frame.insert(3, "ligand_efficiency", frame["energy"] / frame["n_heavy"])
     columns = ["rank", "name", "energy", "ligand_efficiency"]
-    of_networks = [name for name in _CNN_COLUMNS if name in frame]
-    return frame[[*columns, *of_networks, "n_heavy", "smiles", "n_variants", "index", "source"]]
+    of_rank = [name for name in _RANK_COLUMNS if name in frame]
+    return frame[[*columns, *of_rank, "n_heavy", "smiles", "n_variants", "index", "source"]]
 
 
-def row_molecules(row: Mapping[str, Any], n_poses: int | None = None) -> list[Any]:
+def row_molecules(
+    row: Mapping[str, Any], n_poses: int | None = None, *, scoring: str = ""
+) -> list[Any]:
     """Return the poses of a part's row as RDKit molecules, with the properties they came with.
 
     Parameters
@@ -68,10 +74,13 @@ def row_molecules(row: Mapping[str, Any], n_poses: int | None = None) -> list[An
         A row of a part.
     n_poses
         How many, best first; None: all.
+    scoring
+        What gave the energies.
     """
     given = json.loads(row["properties"]) if row["properties"] else {}
     poses = row["poses"][:n_poses]
     scores = row.get("cnn_poses") or [None] * len(poses)
+    fused = row.get("fused_poses") or [math.nan] * len(poses)
     return [
         pose_molecule(
             pose["smiles"],
@@ -85,20 +94,23 @@ def row_molecules(row: Mapping[str, Any], n_poses: int | None = None) -> list[An
                 "osong_pose": number,
                 "osong_index": row["index"],
             }
-            | _cnn_items(score),
+            | ({"osong_scoring": scoring} if scoring else {})
+            | _cnn_items(score, joined),
         )
-        for number, (pose, score) in enumerate(zip(poses, scores, strict=False), start=1)
+        for number, (pose, score, joined) in enumerate(
+            zip(poses, scores, fused, strict=False), start=1
+        )
     ]
 
 
-def _cnn_items(score: Mapping[str, float] | None) -> dict[str, str]:
+def _cnn_items(score: Mapping[str, float] | None, fused: float) -> dict[str, str]:
     """Return what networks say of a pose as data items, where they were asked."""
     if score is None:
         return {}
     from osong.rescoring.files import sd_values
     from osong.rescoring.stream import CnnScore
 
-    return sd_values(CnnScore(**score))
+    return sd_values(CnnScore(**score, fused=fused))
 
 
 def write_sdf(
@@ -107,6 +119,8 @@ def write_sdf(
     rows: RowReader,
     n_poses: int,
     make: Callable[[Mapping[str, Any]], list[Any]] | None = None,
+    *,
+    scoring: str = "",
 ) -> int:
     """Write poses of molecules in the order given; return how many molecules.
 
@@ -120,6 +134,8 @@ def write_sdf(
         Poses of each molecule.
     make
         Makes the poses of a whole row; by default they are the first ``n_poses`` of it.
+    scoring
+        What gave the energies.
 
     Notes
     -----
@@ -129,7 +145,9 @@ def write_sdf(
     """
     wanted = np.asarray(indices, dtype=np.int64)
     with tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=str(Path(path).parent)) as spill:
-        write_sdf_records(_texts_in_order(spill, wanted, rows, n_poses, make), Path(path))
+        n_read = n_poses if make is None else None
+        make = make or (lambda row: row_molecules(row, scoring=scoring))
+        write_sdf_records(_texts_in_order(spill, wanted, rows, n_read, make), Path(path))
     return len(wanted)
 
 
@@ -180,8 +198,8 @@ def _texts_in_order(
     spill: IO[bytes],
     indices: npt.NDArray[np.int64],
     rows: RowReader,
-    n_poses: int,
-    make: Callable[[Mapping[str, Any]], list[Any]] | None,
+    n_poses: int | None,
+    make: Callable[[Mapping[str, Any]], list[Any]],
 ) -> Iterator[str]:
     """Write every molecule's poses to a file in the library's order; yield them in that of ranks.
 
@@ -192,10 +210,9 @@ def _texts_in_order(
     """
     order = np.argsort(indices)
     begin, n_bytes = np.zeros((2, len(indices)), dtype=np.int64)
-    found = rows(indices[order], n_poses if make is None else None)
+    found = rows(indices[order], n_poses)
     for rank, row in zip(order, found, strict=True):
-        poses = row_molecules(row) if make is None else make(row)
-        text = "".join(map(sdf_text, poses)).encode()
+        text = "".join(map(sdf_text, make(row))).encode()
         begin[rank], n_bytes[rank] = spill.tell(), len(text)
         spill.write(text)
     for position, length in zip(begin, n_bytes, strict=True):

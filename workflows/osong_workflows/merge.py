@@ -23,21 +23,23 @@ if TYPE_CHECKING:
 __all__ = [
     "RANKED_COLUMNS",
     "RANKS",
-    "CnnRank",
     "LedgerCounts",
     "RankBy",
     "best_molecules",
     "check_ledger",
     "find_by_name",
+    "is_of_energy",
     "iter_ledger",
     "ledger_table",
     "pose_rows",
 ]
 
-CnnRank: TypeAlias = Literal["cnn_score", "cnn_affinity", "cnn_vs"]
-RankBy: TypeAlias = Literal["energy", "cnn_score", "cnn_affinity", "cnn_vs"]
-"""What hits may be ranked by: kcal/mol, lowest first, or what networks say, highest first."""
+RankBy: TypeAlias = Literal["energy", "energy_for_size", "cnn_score", "cnn_affinity", "cnn_vs"]
+"""What hits may be ranked by: kcal/mol, or that by a power of the heavy atoms
+(``osong.rescoring.size_bias``), lowest first; or what networks say, highest first."""
 RANKS: Final[tuple[str, ...]] = get_args(RankBy)
+_FOR_SIZE: Final = "energy_for_size"
+_OF_ENERGY: Final = ("energy", _FOR_SIZE)
 RANKED_COLUMNS: Final = ("index", "name", "energy", "smiles", "n_heavy", "n_variants", "source")
 """Columns of a part that hits have."""
 _TIES: Final = [("name", "ascending"), ("index", "ascending")]
@@ -49,13 +51,19 @@ _LOOSE_ROWS: Final = 10_000
 pieces of some ten rows, each with buffers of its own."""
 
 
+def is_of_energy(rank_by: str) -> bool:
+    """Return whether a rank needs no networks; then the lowest value is the best."""
+    return rank_by in _OF_ENERGY
+
+
 def best_molecules(parts: Iterable[Path], n: int | None, rank_by: RankBy = "energy") -> pa.Table:
     """Return the ``n`` best molecules, best first; None: all that docked.
 
     Parameters
     ----------
     rank_by
-        "energy", lowest first; or what networks say, highest first, in a campaign that rescores.
+        "energy" or "energy_for_size", lowest first; or what networks say, highest first, in a
+        campaign that rescores.
 
     Neither the order of the parts nor how molecules are spread over them changes the result.
 
@@ -63,12 +71,17 @@ def best_molecules(parts: Iterable[Path], n: int | None, rank_by: RankBy = "ener
     -----
     In memory are at most 1.25 ``n`` rows (or ``n`` and 20,000) and those read with one call. A row
     group is passed over where its statistics tell that none of its energies is low enough; where
-    they do not, its energies are read first, and more only where one of them is.
+    they do not, its energies are read first, and more only where one of them is. With
+    "energy_for_size" energies and sizes of all are read.
     """
     best = _Best(n, rank_by)
     for part in parts:
         with opened_part(part) as file:
-            low = groups_that_may(file, rank_by, best.may_hold)
+            low = (
+                range(file.metadata.num_row_groups)
+                if rank_by == _FOR_SIZE
+                else groups_that_may(file, rank_by, best.may_hold)
+            )
             for groups in runs_of_groups(file, low):
                 _gather(file, groups, best)
     return best.table()
@@ -121,6 +134,8 @@ class _Best:
         The column that decides.
     columns
         Those that rows have.
+    decides
+        Those of a part that the deciding one is made of.
     cut
         Energy in kcal/mol, or what networks say with the other sign; a row above it is not among
         the best.
@@ -128,11 +143,10 @@ class _Best:
 
     def __init__(self, n: int | None, rank_by: RankBy) -> None:
         self.rank_by = rank_by
-        is_energy = rank_by == "energy"
-        fields = [PART_SCHEMA.field(name) for name in RANKED_COLUMNS]
-        self._schema = pa.schema(fields if is_energy else [*fields, *CNN_FIELDS])
+        self.decides = ("energy", "n_heavy") if rank_by == _FOR_SIZE else (rank_by,)
+        self._schema = _ranked_schema(rank_by)
         self.columns = tuple(self._schema.names)
-        self._sign = 1.0 if is_energy else -1.0
+        self._sign = 1.0 if is_of_energy(rank_by) else -1.0
         self._n = n
         self._most = np.inf if n is None else n + max(_SPARE_ROWS, n // 4)
         self._kept = self._schema.empty_table()
@@ -142,6 +156,8 @@ class _Best:
 
     def values(self, table: pa.Table) -> npt.NDArray[np.float64]:
         """Return what decides, lowest best; rows without become NaN, which is below nothing."""
+        if self.rank_by == _FOR_SIZE:
+            return _for_size(table)
         return np.asarray(self._sign * table[self.rank_by].to_numpy(), dtype=np.float64)
 
     def may_hold(self, least: float, most: float) -> bool:
@@ -150,7 +166,7 @@ class _Best:
 
     def add(self, rows: pa.Table) -> None:
         """Take rows at or below the cut."""
-        self._loose.append(rows)
+        self._loose.append(self._whole(rows))
         self._n_loose += len(rows)
         if self._n_loose >= _LOOSE_ROWS:
             self._join()
@@ -165,6 +181,15 @@ class _Best:
         return self._kept.sort_by(
             [(self.rank_by, "ascending" if self._sign > 0 else "descending"), *_TIES]
         )
+
+    def _whole(self, rows: pa.Table) -> pa.Table:
+        """Return rows with all columns: also those that parts of earlier versions lack."""
+        given = {name: rows[name] for name in rows.column_names}
+        if self.rank_by == _FOR_SIZE:
+            given[_FOR_SIZE] = pa.array(_for_size(rows))
+        for field in self._schema:
+            given.setdefault(field.name, pa.nulls(len(rows), field.type))
+        return pa.table({name: given[name] for name in self.columns}, schema=self._schema)
 
     def _join(self) -> None:
         """Put the loose rows to those kept, in one piece."""
@@ -188,14 +213,31 @@ class _Best:
 
 def _gather(file: pq.ParquetFile, groups: Sequence[int], best: _Best) -> None:
     """Give the rows of some row groups that are at or below the cut."""
-    is_low = best.values(read_groups(file, groups, [best.rank_by])) <= best.cut
+    is_low = best.values(read_groups(file, groups, best.decides)) <= best.cut
     n_rows = [file.metadata.row_group(group).num_rows for group in groups]
     per_group = np.split(is_low, np.cumsum(n_rows)[:-1])
     hit = [i for i, mask in enumerate(per_group) if mask.any()]
     if hit:
-        rows = read_groups(file, [groups[i] for i in hit], best.columns)
+        there = [name for name in best.columns if name in file.schema_arrow.names]
+        rows = read_groups(file, [groups[i] for i in hit], there)
         mask = np.concatenate([per_group[i] for i in hit])
         best.add(rows.filter(pa.array(mask)))
+
+
+def _ranked_schema(rank_by: RankBy) -> pa.Schema:
+    fields = [PART_SCHEMA.field(name) for name in RANKED_COLUMNS]
+    if rank_by == _FOR_SIZE:
+        fields.append(pa.field(_FOR_SIZE, pa.float64()))
+    return pa.schema(fields if is_of_energy(rank_by) else [*fields, *CNN_FIELDS])
+
+
+def _for_size(table: pa.Table) -> npt.NDArray[np.float64]:
+    """Return energies (n,) corrected for size; NaN for molecules that did not dock."""
+    from osong.rescoring.size_bias import size_corrected
+
+    energy = table["energy"].to_numpy().astype(np.float64)
+    n_heavy = np.maximum(table["n_heavy"].to_numpy().astype(np.float64), 1.0)
+    return size_corrected(energy, n_heavy)
 
 
 def _select(

@@ -86,6 +86,7 @@ def pose_rescorer(
     """
     if not settings.networks:
         return lambda molecule: molecule
+    from osong.rescoring.fused import DockedEnergy
     from osong.rescoring.stream import PoseRescorer
 
     scorer = PoseRescorer(target.receptor, _load(settings))
@@ -93,7 +94,8 @@ def pose_rescorer(
 
     def add(molecule: DockedMolecule) -> DockedMolecule:
         mols = [pose_molecule(pose.smiles, pose.coords, "", {}) for pose in molecule.poses]
-        return replace(molecule, cnn=tuple(scorer.score(mols)))
+        energies = [DockedEnergy(pose.energy, settings.scoring) for pose in molecule.poses]
+        return replace(molecule, cnn=tuple(scorer.score(mols, energies)))
 
     return add
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from osong.rescoring.rescorer import Rescorer
     from osong.rescoring.stream import PoseRescorer
     from osong_workflows.folder import CampaignFolder
-    from osong_workflows.merge import CnnRank
+    from osong_workflows.merge import RankBy
 
 __all__ = [
     "RescoredFile",
@@ -47,7 +47,7 @@ _KEY: Final = b"osong.key"
 _SAYS: Final = b"osong.rescoring"
 _OF_PARTS: Final = (1, "float32")
 """Rotations and number format of a campaign that rescores where it docks."""
-_VERSION: Final = 1
+_VERSION: Final = 2
 """Of what decides scores, beside networks and options."""
 
 _SCHEMA: Final = pa.schema([*(PART_SCHEMA.field(name) for name in RANKED_COLUMNS), *CNN_FIELDS])
@@ -116,7 +116,7 @@ def sweep(folder: CampaignFolder) -> None:
 
 
 def best_rescored(
-    folder: CampaignFolder, campaign_key: str, n: int | None, rank_by: CnnRank
+    folder: CampaignFolder, campaign_key: str, n: int | None, rank_by: RankBy
 ) -> pa.Table:
     """Return the ``n`` rescored molecules that networks rank first; None: all with scores.
 
@@ -239,8 +239,11 @@ class RescoredFile:
         says = self._scorer.rescorer.describe()
         for name in ("device", "torch"):
             says[name] = sorted({*self._before.get(name, ()), says[name]})
-        notes = sorted({*self._before.get("notes", ()), *self._scorer.notes})
-        return says | {"campaign": self._campaign, "notes": notes}
+        fuser = self._scorer.fuser
+        fusion = self._before.get("fusion", {}) | fuser.describe()["fusion"]
+        not_fused = (f"no fused score: {reason}" for reason in fuser.without)
+        notes = sorted({*self._before.get("notes", ()), *self._scorer.notes, *not_fused})
+        return says | {"campaign": self._campaign, "fusion": fusion, "notes": notes}
 
 
 def _rescoring_key(campaign_key: str, rescorer: Rescorer) -> str:

@@ -12,6 +12,7 @@ from osong_workflows.export import row_molecules
 from osong_workflows.folder import locked_by
 from osong_workflows.merge import RANKED_COLUMNS, best_molecules, pose_rows
 from osong_workflows.rescored_file import RescoredFile, sweep
+from osong_workflows.settings import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from osong_workflows.part_names import Results
     from osong_workflows.rescored_file import RescoredMolecules
 
-__all__ = ["rescore_best", "rescore_molecules", "rescored_poses"]
+__all__ = ["rescore_best", "rescore_molecules"]
 
 _LOCK: Final = "rescoring.lock"
 _AT_ONCE: Final = 64
@@ -118,10 +119,11 @@ def rescore_molecules(
         missing = store.missing(best)
         n_kept = len(best) - len(missing)
         step(n_kept)
+        scoring = read_settings(folder.settings).scoring
         written, took = time.monotonic(), 0.0
         try:
             for rows in _batches(_rows(missing, locate)):
-                store.add(_scored(rows, scorer))
+                store.add(_scored(rows, scorer, scoring))
                 step(len(rows))
                 now = time.monotonic()
                 if now - written > max(_WRITE_EVERY_S, _WRITE_SHARE * took):
@@ -131,33 +133,6 @@ def rescore_molecules(
             # Also when the user has had enough, or a part is damaged: rows cost seconds each.
             store.write()
         return store.summary(best, n_kept)
-
-
-def rescored_poses(best: pa.Table, n_poses: int) -> Callable[[Mapping[str, Any]], list[Any]]:
-    """Return what makes the poses of a part's row, highest CNNscore first, with their scores.
-
-    Parameters
-    ----------
-    best
-        What `best_rescored` gave.
-    n_poses
-        How many of each molecule.
-    """
-    from osong.rescoring.files import sd_values
-    from osong.rescoring.stream import CnnScore
-
-    scores = dict(zip(best["index"].to_pylist(), best["cnn_poses"].to_pylist(), strict=True))
-
-    def make(row: Mapping[str, Any]) -> list[Any]:
-        ranked = []
-        pairs = zip(row_molecules(row), scores[row["index"]], strict=True)
-        for mol, values in sorted(pairs, key=lambda pair: -pair[1]["score"]):
-            for item, text in sd_values(CnnScore(**values)).items():
-                mol.SetProp(item, text)
-            ranked.append(mol)
-        return ranked[:n_poses]
-
-    return make
 
 
 def _rows(best: pa.Table, locate: Callable[[int], Path | None]) -> Iterator[dict[str, Any]]:
@@ -176,10 +151,15 @@ def _batches(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         yield batch
 
 
-def _scored(rows: Sequence[Mapping[str, Any]], scorer: PoseRescorer) -> list[dict[str, Any]]:
+def _scored(
+    rows: Sequence[Mapping[str, Any]], scorer: PoseRescorer, scoring: str
+) -> list[dict[str, Any]]:
     """Return the file's rows of molecules."""
+    from osong.rescoring.fused import DockedEnergy
+
     mols = [row_molecules(row) for row in rows]
-    results = iter(scorer.score([mol for poses in mols for mol in poses]))
+    energies = [DockedEnergy(pose["energy"], scoring) for row in rows for pose in row["poses"]]
+    results = iter(scorer.score([mol for poses in mols for mol in poses], energies))
     return [
         {name: row[name] for name in RANKED_COLUMNS} | cnn_values([next(results) for _ in poses])
         for row, poses in zip(rows, mols, strict=True)

@@ -29,7 +29,12 @@ __all__ = [
 
 _SETTINGS = "campaign.toml"
 _MANY_MOLECULES = 100_000
-_CNN_HEADINGS = {"cnn_score": ">CNNscore", "cnn_affinity": ">CNNaffinity", "cnn_vs": ">CNN_VS"}
+_RANK_HEADINGS = {
+    "energy_for_size": ">by size",
+    "cnn_score": ">CNNscore",
+    "cnn_affinity": ">CNNaffinity",
+    "cnn_vs": ">CNN_VS",
+}
 
 CampaignArgument = Annotated[
     Path,
@@ -110,6 +115,8 @@ def print_results(campaign: "Campaign", n_hits: int) -> None:
         out.print(hit_table(hits))
     out.print(str(campaign.status()), soft_wrap=True)
     _print_examples(campaign)
+    if (pictures := campaign.folder / "pictures").is_dir():
+        out.print(f"pictures of how it went: {pictures}", soft_wrap=True)
     if len(hits):
         if not write_outputs(campaign):
             poses = campaign.folder / "hits.sdf"
@@ -151,19 +158,19 @@ def _refuse_nothing(campaign: "Campaign") -> None:
 
 def hit_table(hits: "pd.DataFrame") -> "Table":
     """Return the hits as a table: what ranks them always, their SMILES where there is room."""
-    of_networks = [name for name in _CNN_HEADINGS if name in hits]
+    of_rank = [name for name in _RANK_HEADINGS if name in hits]
     rows = [
         (
             str(hit["rank"]),
             str(hit["name"]),
             number(hit["energy"]),
             number(hit["ligand_efficiency"]),
-            *(number(hit[name]) for name in of_networks),
+            *(number(hit[name]) for name in of_rank),
             str(hit["smiles"]),
         )
         for hit in hits.to_dict("records")
     ]
-    headings = [_CNN_HEADINGS[name] for name in of_networks]
+    headings = [_RANK_HEADINGS[name] for name in of_rank]
     return make_table((">rank", "name", ">kcal/mol", ">per atom", *headings, "~SMILES"), rows)
 
 

@@ -16,7 +16,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,10 @@ import numpy.typing as npt
 from osong.errors import InputError
 from osong.rescoring.weights import ENSEMBLES
 
-__all__ = ["CNN_ALONE", "ENERGY_ALONE", "Fusion", "LabelledPoses", "fit_fusion", "shipped_fusion"]
+__all__ = [
+    "CNN_ALONE", "ENERGY_ALONE", "Fusion", "LabelledPoses", "fit_fusion", "known_fusions",
+    "shipped_fusion",
+]  # fmt: skip
 
 RIGHT_ANGSTROM: Final = 2.0
 """RMSD to the crystal under which a pose is right."""
@@ -152,17 +155,24 @@ def shipped_fusion(scoring: str = "vina", models: str | Sequence[str] = "default
         If none were fitted for these.
     """
     wanted = _members(models)
-    text = resources.files("osong.rescoring").joinpath(_SHIPPED).read_text(encoding="utf-8")
-    entries = tomllib.loads(text)["fusion"]
-    for entry in entries:
+    for entry in _entries():
         if entry["scoring"] == scoring and _members(entry["models"]) == wanted:
             return Fusion(entry["energy"], entry["log_odds"], entry["affinity"])
-    known = ", ".join(f"{entry['scoring']} with {entry['models']}" for entry in entries)
     asked = models if isinstance(models, str) else " + ".join(models)
     raise InputError(
         f"no weights of energy and networks were fitted for {scoring} with {asked}; there are: "
-        f"{known}; others are made by osong.rescoring.fusion.fit_fusion"
+        f"{known_fusions()}; others are made by osong.rescoring.fusion.fit_fusion"
     )
+
+
+def known_fusions() -> str:
+    """Return for which scoring functions and networks weights are shipped, in words."""
+    return ", ".join(f"{entry['scoring']} with {entry['models']}" for entry in _entries())
+
+
+def _entries() -> list[dict[str, Any]]:
+    text = resources.files("osong.rescoring").joinpath(_SHIPPED).read_text(encoding="utf-8")
+    return list(tomllib.loads(text)["fusion"])
 
 
 def _members(models: str | Sequence[str]) -> frozenset[str]:
