@@ -25,6 +25,7 @@ from osong.active.surrogate import (
     check_shapes,
     read_tensors,
     score_scale,
+    spread_out,
     write_tensors,
 )
 from osong.active.torch_use import map_networks, reproducible, usable_device
@@ -119,9 +120,7 @@ class GraphEnsemble:
                     mean, deviation = self.arrays["scale"][k]
                     value = _network(torch, weights, _tensors(torch, graphs, "cpu"), graphs.n)
                     raw[begin : begin + _CHUNK, k] = value.numpy() * deviation + mean
-        centre = raw.mean(axis=1, keepdims=True)
-        members = centre + np.float32(self.calibration.spread) * (raw - centre)
-        return Prediction(members, self.calibration.noise)
+        return spread_out(raw, self.calibration)
 
 
 _SHAPES: Final[dict[str, tuple[int, ...]]] = {
@@ -165,16 +164,19 @@ def fit_graph_ensemble(
             return _fit(torch, smiles, scores[rows], options.seed, number, device, checkpoint)
 
         trained = map_networks(train, tasks, threads=options.threads, device=device)
-    errors, deviations = [], []
+    errors, deviations, guesses = [], [], []
     for k, fold in enumerate(held_out):
         few = trained[n_members + n_few * k : n_members + n_few * (k + 1)]
         smiles = tuple(batch.smiles[row] for row in fold)
         seen = GraphEnsemble(_stacked(few), Calibration(1.0, 0.0, 0)).predict(
             _with_smiles(batch, smiles)
         )
-        errors.append(scores[fold] - seen.mean)
-        deviations.append(seen.deviation * np.sqrt(n_few / max(n_few - 1, 1)))
-    calibration = calibrate(np.concatenate(errors), np.concatenate(deviations))
+        guesses.append(seen.mean.astype(np.float64))
+        errors.append(scores[fold] - guesses[-1])
+        deviations.append(seen.deviation)
+    calibration = calibrate(
+        np.concatenate(errors), np.concatenate(deviations), guesses=np.concatenate(guesses)
+    )
     return GraphEnsemble(_stacked(trained[:n_members]), calibration)
 
 

@@ -17,15 +17,18 @@ import numpy as np
 
 from osong.active.calibration import Calibration, calibrate, folds
 from osong.active.fingerprints import N_BITS, unpack
+from osong.active.novelty import novelty, novelty_weights
 from osong.active.surrogate import (
     Prediction,
     SurrogateOptions,
     check_shapes,
     read_tensors,
     score_scale,
+    spread_out,
     write_tensors,
 )
 from osong.active.torch_use import map_networks, reproducible, usable_device
+from osong.errors import InputError
 from osong_kernels.cpu.bit_networks import run_bit_networks
 
 if TYPE_CHECKING:
@@ -74,6 +77,8 @@ class MlpEnsemble:
         what comes out is in units of the score.
     b2
         (n_members,) float32.
+    novelty
+        (N_BITS,) float32: weights of bits, see `osong.active.novelty`.
     calibration
         Of the uncertainty.
     """
@@ -82,6 +87,7 @@ class MlpEnsemble:
     b1: npt.NDArray[np.float32]
     w2: npt.NDArray[np.float32]
     b2: npt.NDArray[np.float32]
+    novelty: npt.NDArray[np.float32]
     calibration: Calibration
     kind: str = field(default="mlp", init=False)
     needs_smiles: bool = field(default=False, init=False)
@@ -96,12 +102,17 @@ class MlpEnsemble:
             Where names or shapes are not those of such an ensemble.
         """
         wanted = {"w1": (N_BITS, N_HIDDEN), "b1": (N_HIDDEN,), "w2": (N_HIDDEN,), "b2": ()}
-        check_shapes(state, wanted, path)
-        return cls(**state, calibration=calibration)
+        networks = {name: array for name, array in state.items() if name != "novelty"}
+        check_shapes(networks, wanted, path)
+        weights = state.get("novelty")
+        if weights is None or weights.shape != (N_BITS,):
+            raise InputError(f"{path}: holds no novelty of {N_BITS} bits: remove it")
+        return cls(**networks, novelty=weights, calibration=calibration)
 
     def state(self) -> _Weights:
         """Return all numbers by name."""
-        return {"w1": self.w1, "b1": self.b1, "w2": self.w2, "b2": self.b2}
+        networks = {"w1": self.w1, "b1": self.b1, "w2": self.w2, "b2": self.b2}
+        return {**networks, "novelty": self.novelty}
 
     def predict(self, batch: FeatureBatch) -> Prediction:
         """Return what the ensemble says about molecules, from their bits."""
@@ -109,28 +120,40 @@ class MlpEnsemble:
 
     def predict_bits(self, bits: npt.NDArray[np.uint8]) -> Prediction:
         """Return what the ensemble says about packed bits (n, n_bytes)."""
-        raw = np.empty((len(bits), len(self.b2)), dtype=np.float32)
+        raw, new = self.raw(bits)
+        return spread_out(raw, self.calibration, new)
+
+    def raw(
+        self, bits: npt.NDArray[np.uint8]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Return what networks say, (n, n_members), and molecules' novelty, (n,); float32 both."""
+        n_members = len(self.b2)
+        out = np.empty((len(bits), n_members + 1), dtype=np.float32)
         table, bias, weight = self._blocks
-        run_bit_networks(bits, table, bias, weight, raw)
-        raw += self.b2
-        mean = raw.mean(axis=1, keepdims=True)
-        members = mean + np.float32(self.calibration.spread) * (raw - mean)
-        return Prediction(members, self.calibration.noise)
+        run_bit_networks(bits, table, bias, weight, out)
+        return out[:, :n_members] + self.b2, novelty(out[:, n_members], bits)
 
     @cached_property
     def _blocks(self) -> tuple[npt.NDArray[np.float32], ...]:
-        """Table, bias and weight as the kernel takes them: 16 rows for every four bits."""
-        n = len(self.b2)
-        bits = self.w1.reshape(n, N_BITS // 4, 4, N_HIDDEN)
+        """Table, bias and weight as the kernel takes them: 16 rows for every four bits.
+
+        The last block has one hidden unit: the sum of the weights of novelty, or 0.
+        """
+        n = len(self.b2) + 1
+        bits = np.zeros((n, N_BITS // 4, 4, N_HIDDEN), dtype=np.float32)
+        bits[:-1] = self.w1.reshape(n - 1, N_BITS // 4, 4, N_HIDDEN)
+        bits[-1, :, :, 0] = self.novelty.reshape(N_BITS // 4, 4)
+        only = np.zeros((1, N_HIDDEN), dtype=np.float32)
+        bias = np.concatenate([self.b1, only])
+        only[0, 0] = 1.0
+        weight = np.concatenate([self.w2, only])
         table = np.zeros((n, N_BITS // 4, 16, N_HIDDEN), dtype=np.float32)
         for value in range(1, 16):
             for bit in range(4):
                 if value >> bit & 1:
                     table[:, :, value] += bits[:, :, bit]
         shape = (n, N_HIDDEN // 16, 16)
-        return (
-            table.reshape(n, 4 * N_BITS, *shape[1:]), self.b1.reshape(shape), self.w2.reshape(shape)
-        )  # fmt: skip
+        return table.reshape(n, 4 * N_BITS, *shape[1:]), bias.reshape(shape), weight.reshape(shape)
 
 
 def fit_mlp_ensemble(
@@ -152,19 +175,21 @@ def fit_mlp_ensemble(
 
     def train(k: int) -> _Weights:
         n_members = n_few if k else options.n_members
-        return _fit(
-            torch, bits[parts[k]], scores[parts[k]], n_members, options.seed, device, checkpoint
-        )
+        part = bits[parts[k]]
+        weights = _fit(torch, part, scores[parts[k]], n_members, options.seed, device, checkpoint)
+        return {**weights, "novelty": novelty_weights(torch, part)}
 
     with reproducible(device) as torch:
         trained = map_networks(train, range(len(parts)), threads=options.threads, device=device)
-    errors, deviations = [], []
+    errors, deviations, news, guesses = [], [], [], []
     for weights, fold in zip(trained[1:], held_out, strict=True):
-        seen = MlpEnsemble(**weights, calibration=Calibration(1.0, 0.0, 0)).predict_bits(bits[fold])
-        errors.append(scores[fold] - seen.mean)
-        # of few networks the deviation is too small on average
-        deviations.append(seen.deviation * np.sqrt(n_few / (n_few - 1)))
-    calibration = calibrate(np.concatenate(errors), np.concatenate(deviations))
+        seen = MlpEnsemble(**weights, calibration=Calibration(1.0, 0.0, 0))
+        raw, new = seen.raw(bits[fold])
+        guesses.append(raw.mean(axis=1, dtype=np.float64))
+        errors.append(scores[fold] - guesses[-1])
+        deviations.append(raw.std(axis=1, ddof=1, dtype=np.float64))
+        news.append(new.astype(np.float64))
+    calibration = calibrate(*(np.concatenate(x) for x in (errors, deviations, news, guesses)))
     return MlpEnsemble(**trained[0], calibration=calibration)
 
 

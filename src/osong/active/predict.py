@@ -159,7 +159,7 @@ def choose_batch(
     top = TopCandidates(n * (_MORE_FOR_DIVERSITY if is_diverse else 1))
     for batch, prediction in predictions(surrogate, batches(), threads=threads):
         new = ~_contains(known, batch.index)
-        prediction = type(prediction)(prediction.members[new], prediction.noise)
+        prediction = prediction.rows(new)
         index = batch.index[new]
         if tally is not None:
             tally.add(prediction)

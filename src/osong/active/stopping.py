@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
+from math import hypot, sqrt
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -23,6 +23,12 @@ _N_BINS: Final = 256
 _BINS_PER_NOISE: Final = 10
 _N_BORDERS: Final = 200
 _SHARE: Final = 0.9
+_BIAS_ELSEWHERE: Final = 0.1
+_NOISE_ELSEWHERE: Final = 0.05
+"""By how much bias (in units of the noise) and noise of what is not docked differ from those of
+what is, as deviations: common to all molecules, so that no number of them averages it out. On 24
+rounds of four draws of Enamine's molecules intervals without them held the truth in 79 %, with them
+in 96 %; the estimate itself was off by 5 points."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,9 @@ class RecallTally:
         self._last = float(self._docked[k - 1])
         self._width = 0.0
         self._noise = 0.0
+        self._bias, self._bias_error = 0.0, 0.0
+        self._n = 0
+        self._squares = 0.0
         self._counts: npt.NDArray[np.float64] | None = None
 
     def add(self, prediction: Prediction) -> None:
@@ -89,8 +98,12 @@ class RecallTally:
         n_members = prediction.members.shape[1]
         if self._counts is None:
             self._noise = max(prediction.noise, 1e-3)
+            self._bias, self._bias_error = prediction.bias, prediction.bias_error
             self._width = self._noise / _BINS_PER_NOISE
             self._counts = np.zeros((n_members, _N_BINS))
+        # where the mean of the networks is off they are all off: their guesses do not show it
+        self._n += len(prediction.members)
+        self._squares += float((prediction.deviation.astype(np.float64) ** 2).sum()) / n_members
         # the last bin is for all that is too bad to matter, the first for all that is better
         bins = (prediction.members - np.float32(self._origin())) / np.float32(self._width)
         numbers = np.clip(bins, 0, _N_BINS - 1).astype(np.int64)
@@ -104,7 +117,7 @@ class RecallTally:
         Parameters
         ----------
         n_known
-            Molecules that the noise was derived from: it and the mean error are known so well.
+            Molecules that the noise was derived from: it is known so well.
         """
         if self._counts is None:
             return Recall(1.0, 1.0, 1.0, self.k, 0.0)
@@ -119,8 +132,13 @@ class RecallTally:
         """Return the recall if one network were right, with noise and bias as well as known."""
         assert self._counts is not None
         counts = self._counts[generator.integers(len(self._counts))]
-        noise = self._noise * float(np.exp(generator.standard_normal() / sqrt(2 * n_known)))
-        shift = self._noise * float(generator.standard_normal()) / sqrt(n_known)
+        doubt = sqrt(1.0 / (2 * n_known) + _NOISE_ELSEWHERE**2)
+        common = sqrt(self._squares / max(self._n, 1))
+        noise = hypot(self._noise, common) * float(np.exp(doubt * generator.standard_normal()))
+        spread = hypot(self._bias_error, _BIAS_ELSEWHERE * self._noise)
+        # Docked molecules were picked for their guesses, so those held out are worse than guessed
+        # whatever the networks are worth. Only the other direction says something of the rest.
+        shift = min(self._bias, 0.0) + spread * float(generator.standard_normal())
         centres = self._origin() + shift + (np.arange(_N_BINS) + 0.5) * self._width
         borders = np.linspace(self._origin(), self._last, _N_BORDERS)
         expected = ndtr((borders[:, None] - centres[:-1]) / noise) @ counts[:-1]

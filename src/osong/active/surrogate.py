@@ -11,7 +11,7 @@ import json
 import os
 import pickle
 import zipfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
@@ -38,11 +38,12 @@ __all__ = [
     "load_surrogate",
     "save_surrogate",
     "score_scale",
+    "spread_out",
 ]
 
 SurrogateKind = Literal["mlp", "graph"]
 _KINDS: Final = ("mlp", "graph")
-_VERSION: Final = 1
+_VERSION: Final = 2
 _FEWEST: Final = 8
 _UNREADABLE: Final = (
     pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, TypeError, AttributeError,
@@ -95,10 +96,14 @@ class Prediction:
         spread.
     noise
         Deviation of a score around what a perfect ensemble would say.
+    bias, bias_error
+        Of the best guesses, see `osong.active.Calibration`; `members` are as the networks say.
     """
 
     members: npt.NDArray[np.float32]
     noise: float
+    bias: float = 0.0
+    bias_error: float = 0.0
 
     @property
     def mean(self) -> npt.NDArray[np.float32]:
@@ -108,7 +113,33 @@ class Prediction:
     @property
     def deviation(self) -> npt.NDArray[np.float32]:
         """(n,) float32: how uncertain the guess is, without the noise."""
-        return np.asarray(self.members.std(axis=1))
+        return np.asarray(self.members.std(axis=1, ddof=1))
+
+    def rows(self, which: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Prediction:
+        """Return what is said about some of the molecules."""
+        return replace(self, members=self.members[which])
+
+
+def spread_out(
+    raw: npt.NDArray[np.float32],
+    calibration: Calibration,
+    novelty: npt.NDArray[np.float32] | None = None,
+) -> Prediction:
+    """Return networks' guesses (n, n_members), drawn apart until they are as uncertain as known.
+
+    With `novelty`, (n,), a molecule's guesses are drawn apart further the less it is like what is
+    docked.
+    """
+    centre = raw.mean(axis=1, keepdims=True)
+    off = raw - centre
+    factor: Any = np.float32(calibration.spread)
+    if novelty is not None and calibration.reach > 0.0:
+        variance = np.maximum(raw.var(axis=1, ddof=1, keepdims=True), np.float32(1e-12))
+        added = (np.float32(calibration.reach) * novelty[:, None]) ** 2 / variance
+        factor = np.sqrt(factor**2 + added)
+    return Prediction(
+        centre + factor * off, calibration.noise, calibration.bias, calibration.bias_error
+    )
 
 
 class Surrogate(Protocol):

@@ -263,7 +263,7 @@ def test_recall_is_estimated_where_the_surrogate_is_right() -> None:
         found = np.isin(np.argsort(true)[:200], docked).mean()
         assert abs(recall.value - found) < 0.08
         inside.append(recall.low <= found <= recall.high)
-    assert sum(inside) >= 13
+    assert sum(inside) >= 16
 
 
 def test_a_top_of_more_than_is_docked_has_no_recall() -> None:

@@ -111,7 +111,11 @@ def test_networks_on_bits_are_those_that_were_trained(
     hidden = np.einsum("nb,mbh->nmh", unpack(batch.bits).astype(np.float64), state["w1"])
     raw = (np.maximum(hidden + state["b1"], 0.0) * state["w2"]).sum(axis=2) + state["b2"]
     centre = raw.mean(axis=1, keepdims=True)
-    expected = centre + ensemble.calibration.spread * (raw - centre)
+    calibration = ensemble.calibration
+    weighed = unpack(batch.bits) @ state["novelty"].astype(np.float64)
+    new = np.maximum(weighed, 0.0) / unpack(batch.bits).sum(axis=1)
+    added = (calibration.reach * new[:, None]) ** 2 / raw.var(axis=1, ddof=1, keepdims=True)
+    expected = centre + np.sqrt(calibration.spread**2 + added) * (raw - centre)
     np.testing.assert_allclose(ensemble.predict(batch).members, expected, atol=2e-4)
 
 
