@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,6 +79,8 @@ def test_every_kept_pose_has_the_scores_of_osong_rescore(
     says = json.loads(pq.read_metadata(file_of(campaign)).metadata[b"osong.rescoring"])
     assert says["networks"][0]["sha256"] == SHIPPED[MODEL]
     assert "Apache-2.0" in says["networks"][0]["licence"]
+    assert says["torch"] == [metadata.version("torch")]
+    assert says["gninatorch"] == [metadata.version("gninatorch")]
 
 
 def test_hits_rank_by_what_networks_say_and_by_energy_as_before(

@@ -237,7 +237,7 @@ class RescoredFile:
     def _describe(self) -> dict[str, Any]:
         """Return what the scores depend on; devices and versions may be several."""
         says = self._scorer.rescorer.describe()
-        for name in ("device", "torch"):
+        for name in ("device", "torch", "gninatorch"):
             says[name] = sorted({*self._before.get(name, ()), says[name]})
         fuser = self._scorer.fuser
         fusion = self._before.get("fusion", {}) | fuser.describe()["fusion"]

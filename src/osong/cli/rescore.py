@@ -11,6 +11,7 @@ import typer
 from osong.cli.campaign import is_campaign
 from osong.cli.expand import expand_options
 from osong.cli.failures import Stopped
+from osong.cli.network_options import NetworkChoice, print_networks
 from osong.cli.options import LibraryChoice, TargetChoice
 from osong.cli.terminal import console, error_console, make_table, number, one_line, plural
 from osong.errors import InputError
@@ -18,7 +19,6 @@ from osong.errors import InputError
 if TYPE_CHECKING:
     from osong.library import Record
     from osong.receptor import Target
-    from osong.rescoring.rescorer import Rescorer
     from osong.rescoring.stream import RescoredRecord
 
 __all__ = ["rescore"]
@@ -26,77 +26,6 @@ __all__ = ["rescore"]
 _SHOWN = 20
 """Poses in the table on the screen; all are in the file."""
 _REASONS = 10
-_NETWORKS = "Networks"
-
-
-@dataclass(frozen=True)
-class NetworkChoice:
-    """Which networks, and where they run, as it was asked for."""
-
-    models: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME,...",
-            help="Networks or ensembles as GNINA names them; default: GNINA 1.0's five.",
-            rich_help_panel=_NETWORKS,
-        ),
-    ] = "default"
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Weights of your own: state dicts, or TorchScript such as GNINA 1.3's.",
-            rich_help_panel=_NETWORKS,
-        ),
-    ] = None
-    rotations: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            help="Average over 1, 4, 12 or 24 fixed rotations.",
-            rich_help_panel=_NETWORKS,
-        ),
-    ] = 1
-    device: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|cpu|cuda",
-            help="Where networks run; auto: an NVIDIA device where torch finds one.",
-            rich_help_panel=_NETWORKS,
-        ),
-    ] = "auto"
-    dtype: Annotated[
-        str,
-        typer.Option(
-            metavar="float32|bfloat16",
-            help="bfloat16: nearly twice as fast where the hardware has it, ranks may change.",
-            rich_help_panel=_NETWORKS,
-        ),
-    ] = "float32"
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help="Cores; all that there are by default. No score depends on it.",
-            rich_help_panel=_NETWORKS,
-        ),
-    ] = None
-
-    def load(self) -> "Rescorer":
-        """Return the networks."""
-        from osong.machine import usable_cores
-        from osong.rescoring.rescorer import Rescorer
-
-        models = self.models.replace(",", " ").split()
-        return Rescorer(
-            models[0] if len(models) == 1 else models,
-            self.rotations,
-            self.device,
-            self.dtype,
-            threads=self.threads or usable_cores(),
-            weights=self.weights,
-        )
 
 
 @expand_options
@@ -182,7 +111,7 @@ def _rescore_file(
         rows = seen.counted(rescore_records(records, scorer), step)
         written = write_rescored(rows, out, describe)
     seen.print(written, scorer.notes)
-    _print_networks(rescorer)
+    print_networks(rescorer)
     for reason, n_poses in scorer.fuser.without.items():
         console().print(f"no fused score of {plural(n_poses, 'pose')}: {reason}", soft_wrap=True)
     if seen.damage is not None:
@@ -222,16 +151,8 @@ def _rescore_campaign(
         f"{done.path}",
         soft_wrap=True,
     )
-    _print_networks(rescorer)
+    print_networks(rescorer)
     out.print(f"hits: osong top {folder} --rank-by cnn_vs", soft_wrap=True)
-
-
-def _print_networks(rescorer: "Rescorer") -> None:
-    """Print which networks spoke, and how they ran."""
-    says = rescorer.describe()
-    names = ", ".join(network["name"] for network in says["networks"])
-    how = f"{says['dtype']}, {plural(says['rotations'], 'rotation')}, {says['device']}"
-    console().print(f"networks: {names} ({how})", soft_wrap=True)
 
 
 @dataclass

@@ -15,7 +15,7 @@ from osong.errors import InputError, MissingExtraError, ResourceError
 from osong.machine import usable_memory
 from osong.rescoring.grid_memory import GRID_SHAPE, as_tensor, check_grids, room_for
 from osong.rescoring.rotations import ROTATION_COUNTS, rotations
-from osong.rescoring.weights import WeightsFile, find_weights
+from osong.rescoring.weights import SHIPPED, WeightsFile, find_weights
 from osong.torch_threads import one_thread
 
 if TYPE_CHECKING:
@@ -177,19 +177,25 @@ class Rescorer:
     def describe(self) -> dict[str, Any]:
         """Return what scores depend on, for results: networks, hashes, licence, versions.
 
-        ``dtype`` is what ran: TorchScript that runs as it is stays float32.
+        ``dtype`` is what ran, ``dtype_asked`` what was asked: TorchScript that runs as it is
+        (``program`` of a network) stays float32.
         """
         ran = [str(network.dtype).removeprefix("torch.") for network in self._networks]
+        programs = ["TorchScript" if n.pooling == "none" else "Osong" for n in self._networks]
+        is_shipped = any(file.sha256 in SHIPPED.values() for file in self.files)
         return {
             "networks": [
-                {"name": f.name, "sha256": f.sha256, "licence": f.licence, "dtype": dtype}
-                for f, dtype in zip(self.files, ran, strict=True)
+                {"name": f.name, "sha256": f.sha256, "licence": f.licence, "dtype": dtype,
+                 "program": program}
+                for f, dtype, program in zip(self.files, ran, programs, strict=True)
             ],
             "rotations": self.n_rotations,
             "dtype": "+".join(sorted(set(ran))),
+            "dtype_asked": self.dtype,
             "device": self.device.type,
             "torch": metadata.version("torch"),
-        }
+            "gninatorch": _version_of("gninatorch") if is_shipped else "",
+        }  # fmt: skip
 
     def iter_scores(self, source: GridSource[Pose], poses: Sequence[Pose]) -> Iterator[PoseScores]:
         """Yield the scores of poses, batch after batch, in order.
@@ -330,6 +336,14 @@ def _check_arguments(n_rotations: int, dtype: str, threads: int) -> None:
         raise InputError(f"dtype is {dtype!r}; it may be {', '.join(_DTYPES)}")
     if threads < 1:
         raise InputError(f"threads is {threads}; at least 1")
+
+
+def _version_of(package: str) -> str:
+    """Return a package's version; "" where only its folder is there."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def _require_torch() -> None:

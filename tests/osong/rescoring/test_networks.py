@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch", reason="needs osong[ml]")
 
 from peer_networks import N_POSES, RECORDED, peer_folder, peer_network, said, torchscript
 
+from osong.cli.network_options import print_networks
 from osong.errors import InputError
 from osong.rescoring import rescorer
 from osong.rescoring.inference import arrange, occupied, pool
@@ -176,7 +177,7 @@ def test_torchscript_that_computes_something_else_runs_as_it_is(tmp_path: Path, 
 
 
 def test_results_say_in_which_numbers_each_network_ran(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """TorchScript that runs as it is knows float32 only, whatever was asked for."""
 
@@ -193,7 +194,13 @@ def test_results_say_in_which_numbers_each_network_ran(
     for models in ("doubled", "plain", "all"):
         asked = Rescorer(models, device="cpu", dtype="bfloat16", weights=tmp_path)
         says = asked.describe()
+        assert says["dtype_asked"] == "bfloat16"
+        for network in says["networks"]:
+            is_script = network["name"] == "doubled"
+            assert network["program"] == ("TorchScript" if is_script else "Osong")
         said_of[models] = (says["dtype"], [network["dtype"] for network in says["networks"]])
+    print_networks(asked)
+    assert "doubled ran in float32, not bfloat16: TorchScript" in capsys.readouterr().out
     assert said_of == {
         "doubled": ("float32", ["float32"]),
         "plain": ("bfloat16", ["bfloat16"]),
