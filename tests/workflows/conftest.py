@@ -13,6 +13,7 @@ if HERE not in sys.path:
 
 from device_campaigns import batches, machine  # noqa: E402, F401 (fixtures)
 from slurm_bed import SlurmBed, why_not  # noqa: E402 (lies here)
+from slurm_campaigns import undisturbed  # noqa: E402, F401 (a fixture)
 from slurm_stand_in import campaign, slurm  # noqa: E402, F401 (fixtures)
 
 
