@@ -25,7 +25,9 @@ _COMMANDS = {
     "cuda": ("cuda_report", "machine code of the CUDA kernels, and what it predicts"),
     "fusion": ("fusion", "poses ranked by energy, by networks and by both, cross-validated"),
     "size_bias": ("size_bias", "enrichment with energies corrected for the ligands' sizes"),
+    "rank_enrichment": ("rank_enrichment", "molecules ranked by energy, networks and both"),
     "active": ("active_tables", "active learning: recall beside published figures, and its costs"),
+    "active_screen": ("active_screen", "active learning with docking, beside a whole screen"),
     "tables": ("written_tables", "the tables of a run of the suite, for README.md and docs"),
 }
 

@@ -16,7 +16,7 @@ from osong.errors import CampaignError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     import pandas as pd
@@ -134,6 +134,8 @@ def screen(
     ligand_options: LigandOptions | None = None,
     rescore: str | None = None,
     rescore_models: str = "crossdock_default2018",
+    strategy: str | Mapping[str, Any] | None = None,
+    budget: int | str | None = None,
     **more: Any,
 ) -> Campaign:
     """Dock every molecule of a library against a target; the results are a folder.
@@ -172,6 +174,12 @@ def screen(
         (``osong[ml]``); ``campaign.top(rank_by="cnn_vs")`` then ranks by them.
     rescore_models
         Networks or an ensemble that ``osong[ml]`` brings; the default is a fast one.
+    strategy
+        None: all molecules are docked. ``"active"``, or a mapping with its options: some are
+        docked, and what promises most of the rest is docked next (``osong[ml]``, see
+        docs/active-learning.md).
+    budget
+        With a strategy: most molecules to dock, or a share of the library such as ``"2%"``.
     more
         Further settings of the runner; see ``osong_workflows.api.screen``.
 
@@ -202,6 +210,8 @@ def screen(
         ligand_options=ligand_options,
         rescore=rescore,
         rescore_models=rescore_models,
+        strategy=strategy,
+        budget=budget,
         **more,
     )
     return campaign

@@ -107,6 +107,29 @@ def _begin(record: Record, calls: str | None, pause: float) -> None:
         misdeed(record)
 
 
+def build_learnable(target_path: str, settings: object):
+    """Energies follow from how many atoms a molecule has of each kind; some names fail."""
+    calls = os.environ.get("OSONG_FAKE_CALLS")
+    pause = float(os.environ.get("OSONG_FAKE_PAUSE", "0"))
+
+    def dock(record: Record) -> DockedMolecule:
+        _begin(replace(record, index=int(record.name.strip("mfail"))), calls, pause)
+        if record.name.startswith("fail"):
+            raise LigandError(f"{record.source}: made to fail: mend it", stage="embed")
+        made = fake_molecule(record.data, settings.n_poses)
+        energy = learnable_energy(record.data)
+        poses = tuple(replace(pose, energy=energy + k) for k, pose in enumerate(made.poses))
+        return replace(made, poses=poses)
+
+    return dock
+
+
+def learnable_energy(smiles: str) -> float:
+    """Return what `build_learnable` gives a molecule."""
+    noise = crc32(smiles.encode()) / 2**32
+    return -0.4 * smiles.count("N") - 0.1 * smiles.count("C") - 0.7 * smiles.count("O") - noise
+
+
 def build_preparer(target_path: str, settings: object):
     """A preparer that does as the docker does with what is no good molecule."""
     calls = os.environ.get("OSONG_FAKE_CALLS")

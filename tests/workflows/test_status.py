@@ -22,7 +22,8 @@ from rich.console import Console
 from osong.errors import CampaignError
 from osong_workflows import jobs, part_names, status
 from osong_workflows.folder import CampaignFolder
-from osong_workflows.overview import Observer, log_lines, observe
+from osong_workflows.observing import log_lines, observe
+from osong_workflows.overview import Observer
 from osong_workflows.panel import draw, draw_campaigns
 from osong_workflows.pilot_views import PilotReader
 from osong_workflows.pilots import new_pilot, process_is_gone, ticks_at_start

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from osong.backend import check_backend
 from osong.library import is_prepared
+from osong_workflows.active_campaign import campaign_of
 from osong_workflows.campaign import Campaign
 from osong_workflows.create import create_campaign
 from osong_workflows.docking import DEFAULT_DOCKER
 from osong_workflows.file_campaigns import campaign_folders, create_campaigns
 from osong_workflows.jobs import describe_states
 from osong_workflows.mpi_world import folder_of_ranks, one_rank_speaks
+from osong_workflows.observing import log_lines, observe
 from osong_workflows.outputs import read_outputs, read_wishes, write_outputs
-from osong_workflows.overview import log_lines, observe
 from osong_workflows.panel import draw_campaigns
 from osong_workflows.pilot import PilotOptions
 from osong_workflows.plan_view import plan_view
@@ -32,6 +33,7 @@ from osong_workflows.runners.make import LaunchOptions
 from osong_workflows.settings import DEFAULT_MODELS, dump_ligand_options, make_settings
 from osong_workflows.site_devices import device_note
 from osong_workflows.sites import load_site
+from osong_workflows.strategy import make_strategy
 from osong_workflows.submit import (
     cancel,
     continue_or_give_up,
@@ -109,6 +111,8 @@ def screen(
     shard_chunks: int | None = None,
     rescore: str | None = None,
     rescore_models: str = DEFAULT_MODELS,
+    strategy: str | Mapping[str, Any] | None = None,
+    budget: int | str | None = None,
     progress: bool | None = None,
     subscribers: Sequence[Subscriber] = (),
     docker: str = DEFAULT_DOCKER,
@@ -162,6 +166,14 @@ def screen(
         (``osong[ml]``, see docs/rescoring.md).
     rescore_models
         Networks or an ensemble that ``osong[ml]`` brings; the default is a fast one.
+    strategy
+        None: every molecule is docked. "active", or the fields of
+        ``osong_workflows.strategy.ActiveStrategy``: some are docked, and what promises most of
+        the rest is docked next, until the budget is spent (``osong[ml]``, see
+        docs/active-learning.md).
+    budget
+        With a strategy: most molecules to dock, or a share of the library such as "2%". The same
+        call with another budget goes on with that.
     progress
         Show a progress bar; None: only on a terminal or in Jupyter.
     subscribers
@@ -198,6 +210,7 @@ def screen(
         reading={key: value for key, value in reading.items() if value is not None},
         rescore=rescore or "",
         rescore_models=rescore_models,
+        strategy=make_strategy(strategy, budget),
     )
     if backend == "cuda":
         # What it lacks is said before there is a folder.
@@ -212,7 +225,7 @@ def screen(
         chunk_size=chunk_size,
         shard_chunks=shard_chunks,
     )
-    return Campaign(folder.path, docker=docker).resume(
+    return campaign_of(folder.path, docker=docker).resume(
         workers=workers,
         runner=runner,
         backend=backend,
@@ -224,7 +237,7 @@ def screen(
 
 def open_campaign(folder: str | os.PathLike[str]) -> Campaign:
     """Open a campaign folder, finished or not; nothing runs and nothing is written."""
-    return Campaign(folder)
+    return campaign_of(folder)
 
 
 def resume(
@@ -241,12 +254,12 @@ def resume(
     options
         Those of ``Campaign.resume``.
     """
-    return Campaign(folder, docker=docker).resume(**options)
+    return campaign_of(folder, docker=docker).resume(**options)
 
 
 def status(folder: str | os.PathLike[str]) -> CampaignStatus:
     """Count what became of a campaign's molecules so far; ``str()`` of it is one line."""
-    return Campaign(folder).status()
+    return campaign_of(folder).status()
 
 
 def work(

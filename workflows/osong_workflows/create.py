@@ -21,6 +21,7 @@ from osong_workflows.pose_rescoring import check_rescoring
 from osong_workflows.prepared import prepared_records
 from osong_workflows.settings import SCORE, CampaignSettings, read_settings
 from osong_workflows.staging import library_digest, stage_library
+from osong_workflows.strategy import check_strategy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,6 +35,7 @@ __all__ = [
     "create_campaign",
     "finish_planning",
     "grid_bytes",
+    "update_strategy",
 ]
 
 _IN_MEMORY: Final = "(molecules from Python)"
@@ -84,6 +86,7 @@ def create_campaign(
         if size is not None and size < 1:
             raise InputError(f"{name} must be at least 1, got {size}")
     check_rescoring(settings)
+    check_strategy(settings)
     folder = CampaignFolder.at(out)
     settings = settings.model_copy(update={"library": _library_name(library)})
     records = _open_library(library, settings)
@@ -98,6 +101,7 @@ def create_campaign(
         check_folder(folder, settings)
         if folder.plan.exists():
             _check_library(folder, read_plan(folder), settings, records)
+            update_strategy(folder, settings)
             return folder
         is_first = not folder.settings.exists()
         try:
@@ -111,6 +115,14 @@ def create_campaign(
                 _undo(folder, is_new=is_new)
             raise
     return folder
+
+
+def update_strategy(folder: CampaignFolder, settings: CampaignSettings) -> None:
+    """Write down when a campaign's strategy is to end now, where that is not what it was before."""
+    before = read_settings(folder.settings)
+    if before.strategy != settings.strategy:
+        after = before.model_copy(update={"strategy": settings.strategy})
+        write_atomically(folder.settings, after.to_toml().encode())
 
 
 def _undo(folder: CampaignFolder, *, is_new: bool) -> None:

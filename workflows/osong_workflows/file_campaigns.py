@@ -11,7 +11,7 @@ from osong.errors import CampaignError
 from osong.library.prepared import INDEX_FILE
 from osong.library.reader import library_files
 from osong_workflows.campaign_file import OF_A_FOLDER, CampaignFile, read_campaign_file
-from osong_workflows.create import check_folder, create_campaign
+from osong_workflows.create import check_folder, create_campaign, update_strategy
 from osong_workflows.docking import DEFAULT_DOCKER
 from osong_workflows.folder import CampaignFolder
 from osong_workflows.outputs import Wishes, read_wishes, store_wishes
@@ -70,6 +70,7 @@ def create_campaigns(
         if folder.plan.exists() and read_wishes(folder).library == wishes.library:
             # Reading a large library again, to see that it is the same, would take hours.
             check_folder(folder, settings)
+            update_strategy(folder, settings)
         else:
             create_campaign(target, file.library, asked.folder, settings, workers=workers)
         store_wishes(folder, wishes)
@@ -104,6 +105,7 @@ def settings_of(
         reading=tables.reading.given(),
         rescore=tables.search.rescore or "",
         rescore_models=tables.search.rescore_models,
+        strategy=tables.strategy,
     )
 
 

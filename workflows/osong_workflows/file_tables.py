@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 from osong.ligands.options import LigandOptions
 from osong_workflows.settings import DEFAULT_MODELS
+from osong_workflows.strategy import ActiveStrategy
 
 __all__ = [
     "Budget",
@@ -227,11 +228,14 @@ class CampaignTables(_Table):
         The folder for results.
     target
         What to dock to, one or several.
+    strategy
+        Which molecules are docked; all, if there is none.
     """
 
     library: str
     out: str | None = None
     target: tuple[TargetTable, ...] = Field(min_length=1)
+    strategy: ActiveStrategy | None = None
     search: SearchTable = SearchTable()
     ligands: LigandTable = LigandTable()
     reading: ReadingTable = ReadingTable()

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from osong.errors import CampaignError
 from osong_workflows.file_tables import Budget, OutputKind, Outputs, RunTable
 from osong_workflows.folder import CampaignFolder, locked_by, write_atomically
-from osong_workflows.part_names import find_results
 
 if TYPE_CHECKING:
     import os
@@ -135,7 +134,7 @@ def _write_missing(campaign: Campaign, paths: list[Path]) -> list[Path]:
         if is_locked:
             for leftover in folder.path.glob(".hits.*.tmp"):
                 leftover.unlink(missing_ok=True)
-        if _are_newer(paths, [_path(folder), *find_results(folder, campaign.plan).paths]):
+        if _are_newer(paths, [_path(folder), *campaign.result_files()]):
             return paths
         return write_outputs(campaign)
 

@@ -14,7 +14,7 @@ from osong.errors import CampaignError
 from osong_workflows.amounts import counted, duration, speed
 from osong_workflows.folder import CampaignFolder
 from osong_workflows.jobs import Jobs, JobState, job_states, read_jobs
-from osong_workflows.logs import LogLine, last_lines, recent_logs
+from osong_workflows.logs import LogLine, last_lines
 from osong_workflows.pilot_views import PilotReader, PilotView, clock_notes
 from osong_workflows.plan import read_plan
 from osong_workflows.rate import Rate, measure_rate
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-__all__ = ["Observer", "Overview", "log_lines", "observe"]
+__all__ = ["LOGS_READ", "JobReader", "Observer", "Overview"]
 
 _SLURM_EVERY_S: Final = 60.0
-_LOGS_READ: Final = 32
+LOGS_READ: Final = 32
 """Logs of which the ends are read to show what happened last; those of pilots at work first."""
 
 
@@ -239,7 +239,7 @@ class Observer:
         self._plan = read_plan(self._folder)
         self._status = StatusReader(self._folder, self._plan)
         self._pilots = PilotReader(self._folder.pilots)
-        self._jobs = _JobReader(self._folder.path)
+        self._jobs = JobReader(self._folder.path)
 
     def look(self, *, n_log: int = 0) -> Overview:
         """Return the campaign as it is now, with the last ``n_log`` lines of its logs."""
@@ -259,7 +259,7 @@ class Observer:
             rate=measure_rate(status.n_done, pilots),
             n_set_aside=_n_entries(self._folder.damaged),
             notes=tuple(self._notes(pilots)),
-            log=tuple(last_lines(logs[:_LOGS_READ], n_log)) if n_log else (),
+            log=tuple(last_lines(logs[:LOGS_READ], n_log)) if n_log else (),
             jobs=tuple(jobs),
             given_up=self._jobs.known.given_up,
             site=self._jobs.site,
@@ -276,7 +276,7 @@ class Observer:
         return notes
 
 
-class _JobReader:
+class JobReader:
     """Asks Slurm for a campaign's jobs, not more than once a minute: others ask it too."""
 
     def __init__(self, folder: Path) -> None:
@@ -304,24 +304,6 @@ class _JobReader:
             self._states = job_states(self.known.submissions)
             self._asked_at = time.monotonic()
         return self._states
-
-
-def observe(folder: str | os.PathLike[str], *, n_log: int = 0) -> Overview:
-    """Look at a campaign once."""
-    return Observer(folder).look(n_log=n_log)
-
-
-def log_lines(folder: str | os.PathLike[str], n: int) -> list[LogLine]:
-    """Return the last lines of all logs of a campaign, merged by time.
-
-    Raises
-    ------
-    CampaignError
-        There is no campaign.
-    """
-    place = CampaignFolder.at(folder)
-    read_settings(place.settings)
-    return last_lines(recent_logs(place.logs), n)
 
 
 def _n_entries(folder: Path) -> int:

@@ -18,6 +18,7 @@ from osong_workflows.cutting import Cut, choose_cut, given_cut
 from osong_workflows.folder import write_atomically
 from osong_workflows.pose_rescoring import BYTES_PER_RESCORER, rescoring_seconds
 from osong_workflows.staging import StagedFile, StagedLibrary, read_staged
+from osong_workflows.strategy import n_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from osong_workflows.settings import CampaignSettings
 
 __all__ = [
+    "BYTES_PER_FINGERPRINT",
     "BYTES_PER_PROCESS",
     "FILES_BESIDES",
     "FORMAT",
@@ -51,6 +53,8 @@ _BYTES_PER_POSE: Final = 700
 """Measured on drug-like molecules (45 atoms with hydrogens), Zstandard."""
 BYTES_PER_PROCESS: Final = 600 * 2**20
 """Before grid maps. Measured: 557 MiB while the kernels compile, 340 MiB after."""
+BYTES_PER_FINGERPRINT: Final = 170
+"""On the disk, with its SMILES: docs/active-learning.md."""
 FILES_BESIDES: Final = 8
 """campaign.toml, plan.json, target, lock, a log and a file of the pilot, two of outputs."""
 
@@ -251,7 +255,9 @@ def make_plan(
     cut = choose_cut(library.n_records, seconds, workers)
     if chunk_size is not None or shard_chunks is not None:
         cut = given_cut(library.n_records, chunk_size or cut.chunk_size, shard_chunks)
-    parts_bytes = library.n_records * bytes_per_molecule(settings.n_poses)
+    parts_bytes = _n_docked(settings, library.n_records) * bytes_per_molecule(settings.n_poses)
+    if settings.strategy is not None:
+        parts_bytes += library.n_records * BYTES_PER_FINGERPRINT
     free = shutil.disk_usage(folder.path).free
     if parts_bytes > free:
         raise ResourceError(
@@ -275,6 +281,13 @@ def make_plan(
     plan = plan.model_copy(update={"n_files": plan.n_shards + len(library.files) + FILES_BESIDES})
     write_atomically(folder.plan, (plan.model_dump_json(indent=1) + "\n").encode())
     return plan
+
+
+def _n_docked(settings: CampaignSettings, n_records: int) -> int:
+    """Return how many molecules of a library are docked."""
+    if settings.strategy is None:
+        return n_records
+    return min(n_of(settings.strategy.budget, n_records), n_records)
 
 
 def read_plan(folder: CampaignFolder) -> Plan:

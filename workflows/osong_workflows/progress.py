@@ -52,10 +52,12 @@ class BackendPrinter:
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
         self._hosts = {socket.gethostname()}
+        self._told: set[tuple[str, str]] = set()
 
     def __call__(self, event: Event) -> None:
         """Print a note."""
-        if isinstance(event, BackendNote):
+        if isinstance(event, BackendNote) and (event.worker_host, event.text) not in self._told:
+            self._told.add((event.worker_host, event.text))
             self._hosts.add(event.worker_host)
             host = f"{event.worker_host}: " if len(self._hosts) > 1 else ""
             self._console.print(host + event.text, soft_wrap=True, markup=False, highlight=False)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from osong.errors import InputError
+from osong.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from osong.active import ActiveSettings
+    from osong_workflows.settings import CampaignSettings
 
-__all__ = ["ActiveStrategy", "active_settings", "make_strategy", "n_of"]
+__all__ = ["ActiveStrategy", "active_settings", "check_strategy", "make_strategy", "n_of"]
 
 _USUAL_ROUNDS: Final = 6
 _USUAL_TOP_SHARE: Final = 10
@@ -109,7 +111,7 @@ def make_strategy(
         if budget is not None:
             raise InputError(f"a budget of {budget} needs the strategy 'active'")
         return None
-    fields = dict(strategy) if isinstance(strategy, Mapping) else {"kind": strategy}
+    fields: dict[str, Any] = dict(strategy) if isinstance(strategy, Mapping) else {"kind": strategy}
     if budget is not None:
         fields["budget"] = budget
     if "budget" not in fields:
@@ -137,6 +139,21 @@ def n_of(amount: int | str, n_records: int) -> int:
         return min(amount, n_records)
     # 2 % of 150 is 3.0000000000000004 otherwise.
     return math.ceil(round(float(amount.removesuffix("%")) * n_records / 100.0, 6))
+
+
+def check_strategy(settings: CampaignSettings) -> None:
+    """Check that what a strategy needs is installed, before there is a folder.
+
+    Raises
+    ------
+    MissingExtraError
+        torch or Matplotlib is not.
+    """
+    if settings.strategy is None:
+        return
+    for package in ("torch", "matplotlib"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError(package, extra="ml", purpose="the strategy 'active'")
 
 
 def active_settings(

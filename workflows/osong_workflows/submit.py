@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from osong.errors import CampaignError, OsongError
+from osong_workflows.active_status import status_of
 from osong_workflows.batch import make_finish, make_pilots
 from osong_workflows.campaign_file import read_campaign_file
 from osong_workflows.create import check_folder
@@ -26,13 +27,11 @@ from osong_workflows.jobs import (
     now,
     read_own_jobs,
 )
-from osong_workflows.plan import read_plan
 from osong_workflows.sending import OvertakenError, send
 from osong_workflows.settings import read_settings
 from osong_workflows.site_devices import check_devices, refuse_without_devices
 from osong_workflows.sites import load_site
 from osong_workflows.slurm_commands import run_slurm
-from osong_workflows.status import count_status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -298,9 +297,7 @@ def cancel(folder: str | os.PathLike[str]) -> list[JobState]:
 
 def _check(folder: str | os.PathLike[str]) -> CampaignStatus:
     """Return a campaign's status, if this version of Osong can continue it; writes nothing."""
-    campaign = CampaignFolder.at(folder)
-    read_settings(campaign.settings)
-    return count_status(campaign, read_plan(campaign))
+    return status_of(CampaignFolder.at(folder))
 
 
 def _check_version(folder: Path, site: Site) -> None:

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from osong_workflows.amounts import counted, duration, speed
-from osong_workflows.overview import Observer
+from osong_workflows.observing import observer_of
 from osong_workflows.panel import draw, draw_campaigns
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def watch_campaigns(
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[Overview]:
     """Show several campaigns until all are finished; as `watch_campaign` otherwise."""
-    observers = [Observer(folder) for folder in folders]
+    observers = [observer_of(folder) for folder in folders]
     pause = every_s or max(default_interval(Path(folder)) for folder in folders)
     out = console or Console(highlight=False, markup=False)
     screen = _LiveScreen(out) if out.is_terminal else _Lines(out)

@@ -155,7 +155,8 @@ def _of_system(error: OSError) -> ResourceError:
 
 
 _RUNS: Final[dict[WorkOrder, Run]] = {}
-"""What this process works at: one entry, unless several pilots share its scheduler."""
+"""What this process works at: one entry, unless several pilots share its scheduler. The rounds of a
+strategy follow each other: with the first task of the next, what the last one needed is let go."""
 _LOCK: Final = threading.Lock()
 
 
@@ -166,6 +167,10 @@ def _run_for(order: WorkOrder) -> Run:
     worker = get_worker()
     with _LOCK:
         if order not in _RUNS:
+            for other in [other for other in _RUNS if other.folder != order.folder]:
+                done = _RUNS.pop(other)
+                atexit.unregister(done.close)
+                done.close()
             settings: WorkerSettings = worker.plugins[_StopRuns.name].settings
             own = replace(order, scratch=settings.scratch or order.scratch)
             run = Run(own, n_threads=settings.n_shares)

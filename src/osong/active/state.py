@@ -102,6 +102,11 @@ class ActiveFolder:
                 "same, or another folder"
             )
 
+    def begun(self) -> dict[str, Any] | None:
+        """Return the settings with which the run began, or None where it has not."""
+        path = self.folder / "active.json"
+        return _read_json(path).get("settings") if path.exists() else None
+
     def rounds(self) -> list[Round]:
         """Return the rounds so far, in order."""
         found: list[Round] = []

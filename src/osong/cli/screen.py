@@ -18,6 +18,7 @@ from osong.cli.options import (
     TargetChoice,
     WorkersOption,
 )
+from osong.cli.strategy_options import StrategyChoice
 from osong.errors import InputError
 
 __all__ = ["screen"]
@@ -71,6 +72,7 @@ def screen(
     target: TargetChoice,
     ligand: LigandChoice,
     search: SearchChoice,
+    strategy: StrategyChoice,
 ) -> None:
     """Screen a library against a target; ends with the best molecules and where everything is.
 
@@ -79,6 +81,8 @@ def screen(
     `osong screen drugs --target EGFR --out run1`
 
     `osong screen library.smi.gz -r 1iep.pdb.gz --ligand-box STI -o run2 --effort balanced`
+
+    `osong screen huge.parquet -t EGFR -o run3 --strategy active --budget 2%`
     """
     from osong.campaigns import screen as run
 
@@ -89,6 +93,7 @@ def screen(
         if rescore is None:
             raise InputError("--rescore-models needs --rescore gnina")
         of_networks["rescore_models"] = rescore_models
+    of_strategy = strategy.options()
     path = library_path(library)
     prepared = target.load()
     with stopped_hint(out):
@@ -106,6 +111,7 @@ def screen(
             ligand_options=ligand.options(),
             molecule_timeout_s=timeout,
             **of_networks,
+            **of_strategy,
             **reading.reading(),
         )
     print_results(campaign, hits)
