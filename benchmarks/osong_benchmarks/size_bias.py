@@ -31,7 +31,10 @@ from osong_benchmarks.enrichment import auc, bedroc, enrichment_factor, ranked_f
 from osong_benchmarks.results import ResultFile, provenance
 from osong_benchmarks.tables import markdown_table, write_table
 
-__all__ = ["CORRECTIONS", "Docked", "add_arguments", "main", "size_bias_text"]
+__all__ = [
+    "CORRECTIONS", "TARGETS", "Docked", "add_arguments", "enrichment_cells", "main", "molecules_of",
+    "size_bias_text", "target_of",
+]  # fmt: skip
 
 TARGETS: Final = ("dude_fabp4", "dude_nos1", "dude_glcm", "mlsf_ache")
 _DOCUMENT: Final = Path("docs/rescoring.md")
@@ -106,7 +109,7 @@ def _command(args: argparse.Namespace, docked: Sequence[Docked]) -> list[str]:
     return [*words, *numbers, "--effort", args.effort, "--write"]
 
 
-def _molecules(args: argparse.Namespace, name: str) -> list[tuple[str, str, bool]]:
+def molecules_of(args: argparse.Namespace, name: str) -> list[tuple[str, str, bool]]:
     """Return identifier, SMILES, and whether it is active, actives spread among the decoys."""
     folder = args.data / "enrichment" / name
     actives = _read_smiles((folder / "actives.smi").read_text(encoding="utf-8"))
@@ -134,19 +137,23 @@ def _read_smiles(text: str) -> list[tuple[str, str]]:
 
 def _dock(args: argparse.Namespace, name: str, results: ResultFile) -> None:
     known = {(row["target"], row["ligand"]) for row in results.rows()}
-    left = [m for m in _molecules(args, name) if (name, m[0]) not in known]
+    left = [m for m in molecules_of(args, name) if (name, m[0]) not in known]
     if not left:
         return
-    folder = args.data / "enrichment" / name
-    read = json.loads((folder / "box.json").read_text(encoding="utf-8"))
-    box = Box(center=tuple(read["center"]), size=tuple(read["size"]))
-    (receptor,) = folder.glob("receptor.*.gz")
-    target = Target.from_file(receptor, box=box)
-    session = DockingSession(target, effort=args.effort, n_poses=1)
+    session = DockingSession(target_of(args.data, name), effort=args.effort, n_poses=1)
     for ident, smiles, is_active in left:
         row = {"target": name, "ligand": ident, "active": is_active, "smiles": smiles}
         results.add(row | _outcome(session, smiles))
         print(f"{name} {ident}", flush=True)
+
+
+def target_of(data: Path, name: str) -> Target:
+    """Return a shared target of the enrichment sets, with its box."""
+    folder = data / "enrichment" / name
+    read = json.loads((folder / "box.json").read_text(encoding="utf-8"))
+    box = Box(center=tuple(read["center"]), size=tuple(read["size"]))
+    (receptor,) = folder.glob("receptor.*.gz")
+    return Target.from_file(receptor, box=box)
 
 
 def _outcome(session: DockingSession, smiles: str) -> dict[str, Any]:
@@ -163,7 +170,7 @@ def _outcome(session: DockingSession, smiles: str) -> dict[str, Any]:
 def _complete(args: argparse.Namespace, name: str, results: ResultFile) -> Docked | None:
     """Return a target's molecules if all of them are there."""
     found = {row["ligand"]: row for row in results.rows() if row["target"] == name}
-    rows = [found.get(ident) for ident, _, _ in _molecules(args, name)]
+    rows = [found.get(ident) for ident, _, _ in molecules_of(args, name)]
     there = [row for row in rows if row is not None]
     if len(there) < len(rows):
         return None
@@ -208,18 +215,31 @@ def size_bias_text(docked: Sequence[Docked], library: tuple[Float64, Float64] | 
 
 
 def _row(found: Docked, correction: str, scores: Float64) -> list[str]:
-    values = [_measures(scores, found.is_active)]
+    counts = f"{found.is_active.sum()} : {(~found.is_active).sum()}"
+    shown = enrichment_cells(scores, found.is_active)
+    return [found.name, correction, counts, *_sizes(scores, found.n_heavy), *shown]
+
+
+def enrichment_cells(scores: Float64, is_active: npt.NDArray[np.bool_]) -> list[str]:
+    """Return EF 1 %, EF 5 %, BEDROC and AUC, each with its deviation over resampled molecules.
+
+    Parameters
+    ----------
+    scores
+        (n,), lowest best; NaN comes last.
+    is_active
+        (n,).
+    """
+    values = [_measures(scores, is_active)]
     rng = np.random.default_rng(0)
-    groups = [np.flatnonzero(found.is_active), np.flatnonzero(~found.is_active)]
+    groups = [np.flatnonzero(is_active), np.flatnonzero(~is_active)]
     for _ in range(_N_RESAMPLED):
         drawn = np.concatenate([rng.choice(group, len(group)) for group in groups])
-        values.append(_measures(scores[drawn], found.is_active[drawn]))
+        values.append(_measures(scores[drawn], is_active[drawn]))
     table = np.array(values)
     spread = table[1:].std(axis=0)
     digits = (1, 1, 3, 3)
-    shown = [f"{v:.{d}f} ± {s:.{d}f}" for v, s, d in zip(table[0], spread, digits, strict=True)]
-    counts = f"{len(groups[0])} : {len(groups[1])}"
-    return [found.name, correction, counts, *_sizes(scores, found.n_heavy), *shown]
+    return [f"{v:.{d}f} ± {s:.{d}f}" for v, s, d in zip(table[0], spread, digits, strict=True)]
 
 
 def _library_rows(energy: Float64, n_heavy: Float64) -> list[list[str]]:
