@@ -361,5 +361,17 @@ def test_commands(campaign: Campaign, rescorer: Rescorer, tmp_path: Path) -> Non
     out = tmp_path / "hits.csv"
     assert run("top", campaign.folder, "--rank-by", "cnn_score", "-o", out).exit_code == 0
     assert pd.read_csv(out)["cnn_score"].is_monotonic_decreasing
+    out = tmp_path / "hits.sdf"
+    chosen = ("-n", 3, "--poses", 2, "--pose-by", "fused", "-o", out)
+    assert run("top", campaign.folder, *chosen).exit_code == 0
+    fused = [mol.GetDoubleProp("osong_fused") for mol in Chem.SDMolSupplier(str(out))]
+    assert all(first >= second for first, second in zip(fused[::2], fused[1::2], strict=True))
+    # A file of hits has what a fused score needs.
+    again = tmp_path / "again.csv"
+    target = ("-t", campaign.folder / "target.osong")
+    result = run("rescore", out, "-o", again, *target, "--models", MODEL, "--device", "cpu")
+    assert "no fused score" not in result.stdout
+    np.testing.assert_allclose(pd.read_csv(again)["fused"], fused, atol=3e-3)
+    assert "energy_for_size" in run("top", campaign.folder, "--rank-by", "fused").stderr
     assert "in its own folder" in run("rescore", campaign.folder, "-o", out).stderr
     assert "its own target" in run("rescore", campaign.folder, "-t", "EGFR").stderr
