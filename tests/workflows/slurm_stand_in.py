@@ -9,11 +9,11 @@ import pytest
 from campaign_helpers import DOCKER, FakeTarget, molecules
 
 from osong_workflows import submit as submitting
+from osong_workflows.active_status import status_of
 from osong_workflows.create import create_campaign
 from osong_workflows.jobs import Submission, now, read_jobs
 from osong_workflows.settings import make_settings
 from osong_workflows.sites import Site
-from osong_workflows.status import count_status
 from osong_workflows.submit import continue_or_give_up
 
 SLURM = """#!/bin/sh
@@ -94,7 +94,7 @@ def submission(**fields: object) -> Submission:
 def has_done(monkeypatch: pytest.MonkeyPatch, n_ok: int) -> None:
     """Let the campaign look as if some molecules were done."""
     monkeypatch.setattr(
-        submitting, "count_status", lambda *args: replace(count_status(*args), n_ok=n_ok)
+        submitting, "status_of", lambda folder: replace(status_of(folder), n_ok=n_ok)
     )
 
 

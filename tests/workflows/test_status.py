@@ -1,76 +1,23 @@
-"""What can be told of a campaign from its folder alone: counts, pilots, rates, logs."""
+"""What can be told of a campaign from its folder alone: counts, rates, advice."""
 
 from __future__ import annotations
 
-import io
 import json
-import os
-import socket
-import subprocess
-import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import psutil
 import pytest
-from campaign_helpers import fake_screen, molecules
-from pilot_files import stamp, write_log, write_pilot
-from rich.console import Console
+from half_done import N, drawn, made_half_done, part_paths_of, without_pilots  # noqa: F401 (fixtures)
+from pilot_files import write_log, write_pilot
 
 from osong.errors import CampaignError
 from osong_workflows import jobs, part_names, status
 from osong_workflows.folder import CampaignFolder
-from osong_workflows.observing import log_lines, observe
+from osong_workflows.observing import observe
 from osong_workflows.overview import Observer
-from osong_workflows.panel import draw, draw_campaigns
-from osong_workflows.pilot_views import PilotReader
-from osong_workflows.pilots import new_pilot, process_is_gone, ticks_at_start
 from osong_workflows.plan import read_plan
 from osong_workflows.status import StatusReader
-
-if TYPE_CHECKING:
-    from osong_workflows.pilot_views import PilotView
-
-N = 60
-
-
-@pytest.fixture(scope="module")
-def half_done(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """60 molecules in chunks of 10, of which four are done; two of the 40 failed."""
-    library = molecules(N)
-    library[3] = ("FAIL_late", "late")
-    library[2] = ("FAIL_first", "first")
-    folder = fake_screen(library, tmp_path_factory.mktemp("run") / "run1", chunk_size=10).folder
-    for part in part_paths_of(folder)[4:]:
-        part.unlink()
-    return folder
-
-
-def part_paths_of(folder: Path) -> list[Path]:
-    return sorted((folder / "parts").rglob("*.parquet"))
-
-
-@pytest.fixture
-def campaign(half_done: Path) -> Path:
-    """The same, without any pilot or log."""
-    for name in ("pilots", "logs"):
-        for path in (half_done / name).glob("*"):
-            path.unlink()
-    return half_done
-
-
-def lives(folder: Path) -> dict[str, str]:
-    return {view.state.id: view.life for view in observe(folder).pilots}
-
-
-def drawn(folder: Path, width: int = 80, *, n_log: int = 0) -> str:
-    console = Console(
-        width=width, record=True, force_terminal=True, highlight=False, file=io.StringIO()
-    )
-    console.print(observe(folder, n_log=n_log))
-    return console.export_text()
 
 
 class TestCounts:
@@ -155,137 +102,6 @@ class TestCounts:
         (tmp_path / "plan.json").write_text('{"format": 77}')
         with pytest.raises(CampaignError, match=r"plan\.json"):
             observe(tmp_path)
-
-
-class TestLife:
-    def test_by_the_time_of_the_last_sign(self, campaign: Path) -> None:
-        write_pilot(campaign, "fresh", age_s=30)
-        write_pilot(campaign, "old", age_s=1000)
-        write_pilot(campaign, "done", age_s=5000, state="ended", tasks=0)
-        assert lives(campaign) == {"fresh": "at work", "old": "silent", "done": "ended"}
-
-    def test_a_process_of_this_machine_is_looked_for(self, campaign: Path) -> None:
-        me = psutil.Process()
-        here = {
-            "host": socket.gethostname(),
-            "boot_id": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
-            "pid_namespace": Path("/proc/self/ns/pid").stat().st_ino,
-            "process_start": ticks_at_start(me.pid),
-        }
-        write_pilot(campaign, "here", pid=me.pid, **here)
-        write_pilot(campaign, "dead", pid=2**22 + 1, **here)
-        write_pilot(campaign, "reused", pid=me.pid, **here | {"process_start": 1})
-        assert lives(campaign) == {"here": "at work", "dead": "gone", "reused": "gone"}
-
-    def test_a_zombie_is_gone(self) -> None:
-        child = subprocess.Popen(["sleep", "60"])
-        me = new_pilot("local")
-        start = ticks_at_start(child.pid)
-        state = me.model_copy(update={"pid": child.pid, "process_start": start})
-        assert not process_is_gone(state, me)
-        child.kill()
-        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        assert process_is_gone(state, me)
-        child.wait()
-        assert process_is_gone(state, me)
-
-    def test_a_job_that_was_started_again_has_left_its_first_pilot(self, campaign: Path) -> None:
-        write_pilot(campaign, "before", job="7_1", restart=0)
-        write_pilot(campaign, "after", job="7_1", restart=1)
-        write_pilot(campaign, "other", job="7_2", restart=0)
-        assert lives(campaign) == {"before": "gone", "after": "at work", "other": "at work"}
-
-    def test_a_silent_pilot_of_a_job_that_has_ended_is_gone(self, tmp_path: Path) -> None:
-        for name in ("1", "2", "3"):
-            write_pilot(tmp_path, f"node{name}", job=f"7_{name}", age_s=1000)
-        states = [
-            jobs.JobState("7_1", "pilot", "NODE_FAIL"),
-            jobs.JobState("7_2", "pilot", "RUNNING"),
-            jobs.JobState("7_3", "pilot", "UNKNOWN"),
-        ]
-        seen = {v.state.id: (v.life, v.job_state) for v in reader(tmp_path).read(states)}
-        assert seen == {
-            "node1": ("gone", "NODE_FAIL"),
-            "node2": ("silent", "RUNNING"),
-            "node3": ("silent", "UNKNOWN"),
-        }
-
-    def test_a_file_that_makes_no_sense_is_named(self, campaign: Path) -> None:
-        write_pilot(campaign, "good")
-        (campaign / "pilots" / "odd.json").write_text("{}")
-        (campaign / "pilots" / ".good.json.tmp").write_text("{")
-        seen = observe(campaign)
-        assert [view.state.id for view in seen.pilots] == ["good"]
-        assert any("odd.json" in note for note in seen.notes)
-
-
-class Clocks:
-    """A monotonic clock and a clock that is wrong by some seconds."""
-
-    def __init__(self, wrong_s: float = 0.0) -> None:
-        self.passed = 0.0
-        self._begin = time.time() + wrong_s
-
-    def monotonic(self) -> float:
-        return 5000.0 + self.passed
-
-    def now(self) -> float:
-        return self._begin + self.passed
-
-
-def reader(folder: Path, clocks: Clocks | None = None) -> PilotReader:
-    clocks = clocks or Clocks()
-    return PilotReader(folder / "pilots", monotonic=clocks.monotonic, now=clocks.now)
-
-
-def only(views: tuple[PilotView, ...]) -> PilotView:
-    (view,) = views
-    return view
-
-
-class TestClocks:
-    """Once a counter was seen to move, no clock but the own monotonic one counts."""
-
-    def test_a_pilot_that_beats_lives_though_the_clock_here_is_an_hour_ahead(
-        self, tmp_path: Path
-    ) -> None:
-        clocks = Clocks(wrong_s=3600)
-        pilots = reader(tmp_path, clocks)
-        write_pilot(tmp_path, "node1", beat=7)
-        assert only(pilots.read()).life == "silent"
-        clocks.passed += 20
-        write_pilot(tmp_path, "node1", beat=8)
-        assert only(pilots.read()).life == "at work"
-        clocks.passed += 100
-        assert only(pilots.read()).life == "at work"
-        clocks.passed += 100
-        assert only(pilots.read()).life == "silent"
-
-    def test_a_pilot_that_stopped_is_silent_though_the_clock_here_is_an_hour_behind(
-        self, tmp_path: Path
-    ) -> None:
-        clocks = Clocks(wrong_s=-3600)
-        pilots = reader(tmp_path, clocks)
-        write_pilot(tmp_path, "node1")
-        assert only(pilots.read()).life == "at work"
-        clocks.passed += 121
-        assert only(pilots.read()).life == "silent"
-        assert pilots.clock_behind_s == pytest.approx(3600 - 121 - 1, abs=5)
-
-    def test_the_newest_file_tells_that_others_are_old(self, tmp_path: Path) -> None:
-        write_pilot(tmp_path, "fresh", age_s=0)
-        write_pilot(tmp_path, "old", age_s=1000)
-        views = {v.state.id: v.life for v in reader(tmp_path, Clocks(wrong_s=-3600)).read()}
-        assert views == {"fresh": "at work", "old": "silent"}
-
-    def test_clocks_that_differ_are_told(self, campaign: Path) -> None:
-        write_pilot(campaign, "node1", clock_s=600)
-        write_pilot(campaign, "node2", clock_s=-600)
-        write_pilot(campaign, "node3", clock_s=20)
-        notes = "\n".join(observe(campaign).notes)
-        assert "clock of node1 is 10 min ahead" in notes
-        assert "clock of node2 is 10 min behind" in notes
-        assert "node3" not in notes
 
 
 class TestRate:
@@ -387,116 +203,3 @@ class TestJson:
         assert values["failures"]["embed"]["count"] == 2
         assert values["pilots"][0]["rejected"] == [{"host": "node9", "reason": "no disk"}]
         assert values["log"][0]["chunk"] == 3
-
-
-class TestLogs:
-    def test_lines_of_all_logs_are_merged_by_time(self, campaign: Path) -> None:
-        write_log(
-            campaign,
-            "node1",
-            (1000.0, "CampaignStarted", {"runner": "srun", "n_records": 1234}),
-            (3000.0, "ChunkFinished", {"chunk": 5, "n_ok": 9, "seconds": 1.5}),
-        )
-        write_log(campaign, "node2", (2000.0, "WorkerRestarted", {"name": "odd", "reason": ""}))
-        lines = log_lines(campaign, 10)
-        assert [line.event for line in lines] == [
-            "CampaignStarted",
-            "WorkerRestarted",
-            "ChunkFinished",
-        ]
-        assert str(lines[0]).endswith(
-            " node1.cluster:4242 campaign started: runner srun, records 1,234"
-        )
-        assert str(lines[1]).endswith("worker restarted: name odd")
-        assert [line.event for line in log_lines(campaign, 2)] == [
-            "WorkerRestarted",
-            "ChunkFinished",
-        ]
-
-    def test_only_ends_are_read_and_torn_lines_left_out(self, campaign: Path) -> None:
-        many = [(1000.0 + i, "ChunkFinished", {"chunk": i, "text": "x" * 99}) for i in range(5000)]
-        path = write_log(campaign, "node1", *many)
-        with path.open("a") as file:
-            file.write('{"time": "' + stamp(9000) + '", "host": "a\n[]\n{"torn')
-        assert [line.fields["chunk"] for line in log_lines(campaign, 3)] == [4997, 4998, 4999]
-
-    def test_no_logs(self, campaign: Path) -> None:
-        assert log_lines(campaign, 5) == []
-
-
-class TestDrawing:
-    @pytest.mark.parametrize("width", [80, 140])
-    def test_everything_is_there(self, campaign: Path, width: int) -> None:
-        write_pilot(
-            campaign,
-            "node1",
-            job="4711_1",
-            n_ok=40,
-            core_seconds=40.0,
-            n_restarts=3,
-            rejected=[["node9", "no space left"]],
-        )
-        write_pilot(campaign, "node2", job="4711_2", age_s=7200)
-        write_pilot(
-            campaign, "node3", job="4711_3", age_s=7200, state="ended", error="the disk\nis full"
-        )
-        write_log(campaign, "node1", (1e9, "ChunkFinished", {"chunk": 3}))
-        text = drawn(campaign, width, n_log=5)
-        assert max(len(line) for line in text.splitlines()) <= width
-        for words in (
-            "fake, vina, fast",
-            "66.7 %",
-            "38 ok, 2 failed of 60 molecules; 20 left",
-            "8.0/s now",
-            "1.0/s a core",
-            "at work: 1 pilot on node1, 8 of 8 threads busy",
-            "4711_1",
-            "silent",
-            "2 h",
-            "1 pilot ended, 1 with an error",
-            "node3, job 4711_3, 2 h ago: the disk is full",
-            "worker sent away: node9: no space left",
-            "3 docking processes had to be started again",
-            "first: item",
-            "chunk finished: chunk 3",
-        ):
-            assert words in text, words
-        assert ("sent away  Slurm" in text) == (width == 140)
-
-    def test_jobs_and_why_nothing_is_submitted_any_more(self, campaign: Path) -> None:
-        pending = tuple(jobs.JobState(f"7_{i}", "pilot", "PENDING", "Resources") for i in range(3))
-        console = Console(width=100, record=True, file=io.StringIO())
-        seen = replace(observe(campaign), jobs=pending)
-        console.print(seen)
-        console.print(replace(observe(campaign), given_up="it was in vain", site="my site"))
-        text = console.export_text()
-        assert "pilots: 3 pending (Resources)" in text
-        assert "nothing is submitted any more: it was in vain" in text
-        assert f"osong submit {campaign} --site 'my site'" in " ".join(text.split())
-        assert seen.as_dict()["jobs"][0]["state"] == "PENDING"
-
-    def test_pilots_that_have_no_room_are_counted(self, campaign: Path) -> None:
-        for number in range(9):
-            write_pilot(campaign, f"node{number}")
-            write_pilot(campaign, f"lost{number}", age_s=9000 + number)
-        console = Console(width=80, record=True, file=io.StringIO())
-        console.print(draw(observe(campaign), n_pilots=4))
-        text = console.export_text()
-        assert "and 5 more pilots at work" in text
-        assert "and 4 more pilots lost earlier" in text
-        assert "lost4" in text, "the latest are shown"
-        assert "lost5" not in text
-
-    def test_names_are_no_markup(self, campaign: Path) -> None:
-        write_pilot(
-            campaign, "node1", node="node[red]1", state="ended", error="[bold]odd[/nothing]"
-        )
-        assert "node[red]1, 1 s ago: [bold]odd[/nothing]" in drawn(campaign)
-
-    def test_several_are_a_table(self, campaign: Path) -> None:
-        write_pilot(campaign, "node1", n_ok=40, core_seconds=40.0)
-        console = Console(width=80, record=True, file=io.StringIO())
-        console.print(draw_campaigns([observe(campaign), observe(campaign)]))
-        rows = [line for line in console.export_text().splitlines() if "run1" in line]
-        assert len(rows) == 2
-        assert "66.7 %" in rows[0]
