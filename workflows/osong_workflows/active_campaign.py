@@ -18,13 +18,12 @@ from osong_workflows.active_results import (
     rows_of_rounds,
     unread_rows,
 )
-from osong_workflows.active_rounds import ActiveRounds, Library
+from osong_workflows.active_rounds import Library, rounds_of
 from osong_workflows.active_run import ActiveRun, Steps, stopped_by_signals
 from osong_workflows.active_status import ActiveStatus, count_active
 from osong_workflows.allocation import allocated_cores
 from osong_workflows.campaign import Campaign
 from osong_workflows.create import finish_planning
-from osong_workflows.docking import DEFAULT_DOCKER
 from osong_workflows.events import LogFile, Publisher
 from osong_workflows.folder import CampaignFolder
 from osong_workflows.merge import RANKED_COLUMNS, best_molecules, is_of_energy
@@ -54,12 +53,16 @@ if TYPE_CHECKING:
 __all__ = ["ActiveCampaign", "campaign_of"]
 
 
-def campaign_of(
-    folder: str | os.PathLike[str], *, docker: str = DEFAULT_DOCKER
-) -> Campaign | ActiveCampaign:
-    """Open a campaign folder, whatever its strategy; nothing runs and nothing is written."""
+def campaign_of(folder: str | os.PathLike[str], **options: str) -> Campaign | ActiveCampaign:
+    """Open a campaign folder, whatever its strategy; nothing runs and nothing is written.
+
+    Parameters
+    ----------
+    options
+        ``docker`` as for ``Campaign``.
+    """
     has_strategy = read_settings(CampaignFolder.at(folder).settings).strategy is not None
-    return (ActiveCampaign if has_strategy else Campaign)(folder, docker=docker)
+    return (ActiveCampaign if has_strategy else Campaign)(folder, **options)
 
 
 class ActiveCampaign(Campaign):
@@ -126,7 +129,7 @@ class ActiveCampaign(Campaign):
                 for one in self._rounds():
                     dock(CampaignFolder.at(one.campaign.folder), verify=True)
             run = ActiveRun(
-                rounds=ActiveRounds(self._folder),
+                rounds=rounds_of(self._folder, self._settings),
                 library=Library(self._folder, self.plan),
                 settings=self._settings,
                 workers=n_workers,
@@ -195,7 +198,9 @@ class ActiveCampaign(Campaign):
         not chosen.
         """
         tables = [one.of_library(one.campaign.ledger()) for one in self._rounds()]
-        unread = unread_rows(ActiveRounds(self._folder), Library(self._folder, self.plan))
+        unread = unread_rows(
+            rounds_of(self._folder, self._settings), Library(self._folder, self.plan)
+        )
         return pa.concat_tables([unread, *tables]).sort_by("index")
 
     def duckdb(self) -> Any:
@@ -240,7 +245,7 @@ class ActiveCampaign(Campaign):
         return sorted(number for one in self._rounds() for number in one.named(name))
 
     def _rounds(self) -> list[RoundResults]:
-        rounds = ActiveRounds(self._folder)
+        rounds = rounds_of(self._folder, self._settings)
         return [
             RoundResults(
                 Campaign(rounds.round_folder(one.number).path, docker=self._docker),

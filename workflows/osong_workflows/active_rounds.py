@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from osong_workflows.plan import Plan
     from osong_workflows.settings import CampaignSettings
 
-__all__ = ["ActiveRounds", "Library", "smiles_reader"]
+__all__ = ["ActiveRounds", "Library", "rounds_of", "smiles_reader"]
 
 _SETTINGS: Final = "active.json"
 
@@ -78,14 +78,17 @@ class ActiveRounds:
     ----------
     folder
         The campaign folder around them.
+    shared
+        Folder of the library's fingerprints, where the campaign has none of its own.
     """
 
     folder: CampaignFolder
+    shared: str | None = None
 
     @property
     def features(self) -> Path:
         """Fingerprints of the library."""
-        return self.folder.path / "features"
+        return self.folder.path / "features" if self.shared is None else Path(self.shared)
 
     @property
     def pictures(self) -> Path:
@@ -180,6 +183,12 @@ class ActiveRounds:
         scores = np.empty(len(one.index))
         scores[np.argsort(one.index, kind="stable")] = energies
         return scores
+
+
+def rounds_of(folder: CampaignFolder, settings: CampaignSettings) -> ActiveRounds:
+    """Return the rounds of a campaign with a strategy."""
+    assert settings.strategy is not None
+    return ActiveRounds(folder, settings.strategy.features)
 
 
 def smiles_reader(settings: CampaignSettings) -> Callable[[Record], str] | None:

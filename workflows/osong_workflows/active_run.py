@@ -17,7 +17,7 @@ from osong.active.pictures import write_pictures
 from osong.errors import CampaignError, CampaignStoppedError, InputError
 from osong_workflows.active_rounds import ActiveRounds, Library, smiles_reader
 from osong_workflows.events import RoundBegun, StrategyEnded
-from osong_workflows.folder import locked_by
+from osong_workflows.folder import full_disk, locked_by, locked_in_turn
 from osong_workflows.strategy import active_settings
 
 if TYPE_CHECKING:
@@ -155,10 +155,24 @@ class ActiveRun:
     def _features(self) -> FeatureStore:
         """Return the fingerprints, made where they are not there yet."""
         place, n_records = self.rounds.features, self.library.plan.n_records
-        if (place / "features.json").exists():
+        is_checked = self.rounds.shared is None or self.rounds.is_begun
+        if is_checked and (place / "features.json").exists():
             store = FeatureStore.open(place)
         else:
-            self.steps.begin("fingerprints", n_records)
+            store = self._make_features(place)
+        if store.n_records != n_records:
+            raise CampaignError(
+                f"{place}: has {store.n_records:,} molecules and the campaign {n_records:,}: "
+                "remove this folder, and it is made anew"
+            )
+        return store
+
+    def _make_features(self, place: Path) -> FeatureStore:
+        """Make the fingerprints, or find that those that are there are of this library."""
+        with full_disk(place):
+            place.mkdir(parents=True, exist_ok=True)
+        self.steps.begin("fingerprints", self.library.plan.n_records)
+        with locked_in_turn(place / "lock", "folder of fingerprints", "until they are made"):
             store = write_features(
                 self.library.records,
                 place,
@@ -166,12 +180,7 @@ class ActiveRun:
                 smiles_of=smiles_reader(self.settings),
                 step=self.steps.advance,
             )
-            self.steps.end()
-        if store.n_records != n_records:
-            raise CampaignError(
-                f"{place}: has {store.n_records:,} molecules and the campaign {n_records:,}: "
-                "remove this folder, and it is made anew"
-            )
+        self.steps.end()
         return store
 
 

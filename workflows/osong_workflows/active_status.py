@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from osong.active.stopping import Recall
 from osong.errors import CampaignError
 from osong_workflows.active_results import FINGERPRINT
-from osong_workflows.active_rounds import ActiveRounds, Library
+from osong_workflows.active_rounds import ActiveRounds, Library, rounds_of
 from osong_workflows.active_run import settings_of_run
 from osong_workflows.plan import read_plan
 from osong_workflows.settings import read_settings
@@ -72,7 +72,7 @@ class ActiveStatus(CampaignStatus):
 
 def count_active(folder: CampaignFolder, plan: Plan, settings: CampaignSettings) -> ActiveStatus:
     """Count what became of the molecules of an active campaign."""
-    rounds = ActiveRounds(folder)
+    rounds = rounds_of(folder, settings)
     begun = rounds.rounds()
     each = [_count_round(rounds, one.number) for one in begun]
     asked = settings_of_run(rounds, Library(folder, plan), settings)

@@ -24,6 +24,7 @@ from osong_workflows.toml_lines import read_toml
 if TYPE_CHECKING:
     from osong.receptor import Target
     from osong_workflows.file_tables import TargetTable
+    from osong_workflows.strategy import ActiveStrategy
     from osong_workflows.toml_lines import KeyPath
 
 __all__ = ["OF_A_FOLDER", "CampaignFile", "FileTarget", "read_campaign_file"]
@@ -203,7 +204,17 @@ class _Finder:
             FileTarget(label, self._request(table), out / label if several else out)
             for label, table in zip(labels, self.tables.target, strict=True)
         )
-        return CampaignFile(self.path, library, out, targets, self.tables, self.place)
+        tables = self.tables.model_copy(update={"strategy": self._strategy(out, several=several)})
+        return CampaignFile(self.path, library, out, targets, tables, self.place)
+
+    def _strategy(self, out: Path, *, several: bool) -> ActiveStrategy | None:
+        """Return the strategy; several targets share the fingerprints of their library."""
+        strategy = self.tables.strategy
+        if strategy is None or (strategy.features is None and not several):
+            return strategy
+        written = strategy.features
+        features = out / "features" if written is None else self._beside(written)
+        return strategy.model_copy(update={"features": str(features)})
 
     def _beside(self, written: str) -> Path:
         """Return a path of the file, absolute."""

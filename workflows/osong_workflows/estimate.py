@@ -14,6 +14,7 @@ from osong_workflows.create import grid_bytes
 from osong_workflows.cutting import choose_cut
 from osong_workflows.device_estimate import PREPARE_S, DeviceEstimate, estimate_devices
 from osong_workflows.plan import (
+    BYTES_PER_FINGERPRINT,
     FILES_BESIDES,
     SECONDS_PER_MOLECULE,
     bytes_per_molecule,
@@ -23,6 +24,7 @@ from osong_workflows.pose_rescoring import network_hashes, rescoring_seconds
 from osong_workflows.prepared import PREPARED
 from osong_workflows.settings import SCORE
 from osong_workflows.staging import FILE_RECORDS, staged_bytes
+from osong_workflows.strategy import n_of, n_rounds_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +46,9 @@ __all__ = [
 ]
 
 _FASTEST_S: Final = SECONDS_PER_MOLECULE["score"]
+_FINGERPRINT_S: Final = 1 / 2000
+_PREDICT_S: Final = 1 / 180_000
+"""Core seconds a molecule, and of predictions for each round: docs/active-learning.md."""
 _N_PREPARED: Final = 4096
 """Molecules of a prepared library that stand for all."""
 
@@ -144,6 +149,8 @@ class CampaignEstimate(_Frozen):
         What was asked.
     is_exact
         Whether the molecules were counted.
+    n_library
+        Molecules of the library; with a strategy fewer are docked.
     time
         What a molecule takes.
     targets
@@ -167,6 +174,7 @@ class CampaignEstimate(_Frozen):
     effort: str
     scoring: str
     is_exact: bool
+    n_library: int
     time: MoleculeTime
     targets: tuple[TargetEstimate, ...]
     n_dockings: int
@@ -278,6 +286,13 @@ def estimate_campaign(
     notes = list(place.notes)
     if workers < place.cores:
         notes.append(f"memory suffices for {workers:,} of {place.cores:,} cores")
+    if (strategy := file.tables.strategy) is not None:
+        hours = len(targets) * choosing_seconds(file, count.n_records) / 3600
+        n_rounds = n_rounds_of(strategy, count.n_records)
+        notes.append(
+            f"strategy: {strategy.budget} of the library in {n_rounds} rounds; fingerprints and "
+            f"predictions take {hours:,.1f} of the core hours, and nothing is docked meanwhile"
+        )
     n_dockings = sum(target.n_molecules for target in per_target)
     effort, is_prepared = file.tables.search.effort, file.is_prepared
     return CampaignEstimate(
@@ -286,6 +301,7 @@ def estimate_campaign(
         effort=effort,
         scoring=file.tables.search.scoring,
         is_exact=count.is_exact,
+        n_library=count.n_records,
         time=time,
         targets=per_target,
         n_dockings=n_dockings,
@@ -321,11 +337,12 @@ def _of_target(
     workers: int,
 ) -> TargetEstimate:
     """Return what the campaign of one target would be."""
-    n_records, asked = count.n_records, file.targets[index]
+    asked, strategy = file.targets[index], file.tables.strategy
+    n_records = count.n_records if strategy is None else n_of(strategy.budget, count.n_records)
     # What the plan of the campaign will go by, whatever a sample took.
     seconds = SECONDS_PER_MOLECULE[file.tables.search.effort] + rescoring_time(file)
     cut = choose_cut(n_records, seconds, workers)
-    n_inputs = math.ceil(n_records / FILE_RECORDS)
+    n_inputs = math.ceil(count.n_records / FILE_RECORDS)
     return TargetEstimate(
         label=asked.label,
         target=target.name,
@@ -336,11 +353,25 @@ def _of_target(
         chunk_size=cut.chunk_size,
         n_shards=cut.n_shards,
         n_files=cut.n_shards + n_inputs + FILES_BESIDES,
-        input_bytes=math.ceil(n_records * count.bytes_per_record),
+        input_bytes=math.ceil(count.n_records * _input_bytes(file, count)),
         parts_bytes=n_records * bytes_per_molecule(file.tables.search.n_poses),
         memory_bytes_per_worker=_memory(file, target.box),
-        core_hours=n_records * time.seconds / 3600,
+        core_hours=(n_records * time.seconds + choosing_seconds(file, count.n_records)) / 3600,
     )
+
+
+def choosing_seconds(file: CampaignFile, n_records: int) -> float:
+    """Return the core seconds of fingerprints and predictions; 0 where all molecules are docked."""
+    strategy = file.tables.strategy
+    if strategy is None:
+        return 0.0
+    return n_records * (_FINGERPRINT_S + n_rounds_of(strategy, n_records) * _PREDICT_S)
+
+
+def _input_bytes(file: CampaignFile, count: LibraryCount) -> float:
+    """Return what a molecule of the library takes on the disk: its record, and its fingerprint."""
+    of_strategy = 0 if file.tables.strategy is None else BYTES_PER_FINGERPRINT
+    return count.bytes_per_record + of_strategy
 
 
 def _memory(file: CampaignFile, box: Box) -> int:

@@ -29,6 +29,7 @@ __all__ = [
     "DiscardableFile",
     "full_disk",
     "locked_by",
+    "locked_in_turn",
     "names_in",
     "sync_folder",
     "write_atomically",
@@ -118,21 +119,36 @@ class CampaignFolder:
         dies, however that happens, so there is no stale lock to clean up. Without locks the last
         plan that is written counts.
         """
-        with contextlib.ExitStack() as stack:
-            is_told = False
-            while True:
-                try:
-                    is_locked = stack.enter_context(
-                        locked_by(self.path / "lock", "campaign folder")
-                    )
-                    break
-                except CampaignError as error:
-                    if not is_told:
-                        is_told = True
-                        holder = str(error).partition(";")[0]
-                        sys.stderr.write(f"osong: {holder}: waiting until it has begun it\n")
-                    time.sleep(_LOCK_POLL_S)
-            yield is_locked
+        with locked_in_turn(self.path / "lock", "campaign folder", "until it has begun it") as own:
+            yield own
+
+
+@contextlib.contextmanager
+def locked_in_turn(path: Path, kind: str, until: str) -> Iterator[bool]:
+    """Hold the folder of a lock file, after whoever has it now; False where there are no locks.
+
+    Parameters
+    ----------
+    path
+        The lock file.
+    kind
+        What the folder is, for the message.
+    until
+        What is waited for, in words.
+    """
+    with contextlib.ExitStack() as stack:
+        is_told = False
+        while True:
+            try:
+                is_locked = stack.enter_context(locked_by(path, kind))
+                break
+            except CampaignError as error:
+                if not is_told:
+                    is_told = True
+                    holder = str(error).partition(";")[0]
+                    sys.stderr.write(f"osong: {holder}: waiting {until}\n")
+                time.sleep(_LOCK_POLL_S)
+        yield is_locked
 
 
 @contextlib.contextmanager

@@ -44,10 +44,11 @@ def plan_view(plan: CampaignEstimate) -> Iterator[RenderableType]:
 
 
 def _molecules(plan: CampaignEstimate) -> str:
-    n_molecules = plan.targets[0].n_molecules
+    n_docked = plan.targets[0].n_molecules
+    docked = "" if n_docked == plan.n_library else f", {_rounded(n_docked):,} of them docked"
     if plan.is_exact:
-        return counted(n_molecules, "molecule")
-    return f"about {_rounded(n_molecules):,} molecules (estimated)"
+        return counted(plan.n_library, "molecule") + docked
+    return f"about {_rounded(plan.n_library):,} molecules (estimated){docked}"
 
 
 def _rounded(count: int) -> int:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -15,7 +17,14 @@ if TYPE_CHECKING:
     from osong.active import ActiveSettings
     from osong_workflows.settings import CampaignSettings
 
-__all__ = ["ActiveStrategy", "active_settings", "check_strategy", "make_strategy", "n_of"]
+__all__ = [
+    "ActiveStrategy",
+    "active_settings",
+    "check_strategy",
+    "make_strategy",
+    "n_of",
+    "n_rounds_of",
+]
 
 _USUAL_ROUNDS: Final = 6
 _USUAL_TOP_SHARE: Final = 10
@@ -47,6 +56,9 @@ class ActiveStrategy(BaseModel):
     recall
         Share of the top at which it ends, once the lower end of the estimate reaches it; None:
         never.
+    features
+        Folder of the library's fingerprints, made where they are not there yet: campaigns over
+        the same library share them. None: in the campaign's folder.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -62,6 +74,7 @@ class ActiveStrategy(BaseModel):
     top: int | None = Field(default=None, ge=1)
     patience: int = Field(default=3, ge=1)
     recall: float | None = Field(default=None, gt=0, le=1)
+    features: str | None = Field(default=None, min_length=1)
 
     @field_validator("budget", "batch", mode="before")
     @classmethod
@@ -85,7 +98,7 @@ class ActiveStrategy(BaseModel):
     @property
     def picks(self) -> dict[str, Any]:
         """What decides which molecules are docked."""
-        return self.model_dump(exclude=set(self.until))
+        return self.model_dump(exclude={*self.until, "features"})
 
 
 def make_strategy(
@@ -118,6 +131,9 @@ def make_strategy(
         raise InputError(
             'the strategy needs a budget: how many molecules to dock at most, or a share ("2%")'
         )
+    if isinstance(fields.get("features"), (str, os.PathLike)):
+        # The same folder from wherever the campaign goes on.
+        fields["features"] = str(Path(fields["features"]).expanduser().absolute())
     try:
         return ActiveStrategy(**fields)
     except ValidationError as error:
@@ -139,6 +155,13 @@ def n_of(amount: int | str, n_records: int) -> int:
         return min(amount, n_records)
     # 2 % of 150 is 3.0000000000000004 otherwise.
     return math.ceil(round(float(amount.removesuffix("%")) * n_records / 100.0, 6))
+
+
+def n_rounds_of(strategy: ActiveStrategy, n_records: int) -> int:
+    """Return how many rounds a strategy has, if its budget ends it."""
+    if strategy.batch is None:
+        return _USUAL_ROUNDS
+    return math.ceil(n_of(strategy.budget, n_records) / n_of(strategy.batch, n_records))
 
 
 def check_strategy(settings: CampaignSettings) -> None:

@@ -1,6 +1,7 @@
 """The options of `osong screen` that say which molecules of a library are docked."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -85,6 +86,15 @@ class StrategyChoice:
         ),
     ] = None
 
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="The library's fingerprints, for all campaigns over it; made if not there.",
+            rich_help_panel=_STRATEGY,
+        ),
+    ] = None
+
     def options(self) -> dict[str, Any]:
         """Return arguments of `osong.screen`; none where all molecules are to be docked.
 
@@ -101,6 +111,7 @@ class StrategyChoice:
             "initial": self.initial,
             "top": self.top,
             "recall": self.stop_recall,
+            "features": None if self.features is None else str(self.features),
         }
         given = {name: value for name, value in fields.items() if value is not None}
         if self.strategy is None:
