@@ -86,7 +86,7 @@ class ActiveStrategy(BaseModel):
         number = _number(text.removesuffix("%"))
         if text.endswith("%") and 0.0 < number <= 100.0:
             return f"{number:g}%"
-        if not text.endswith("%") and number >= 1 and number == int(number):
+        if not text.endswith("%") and 1.0 <= number < math.inf and number == int(number):
             return int(number)
         raise ValueError('should be a number of molecules, or a share such as "2%"')
 
