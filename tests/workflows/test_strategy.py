@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
 import pytest
-from campaign_helpers import DOCKER, FakeTarget
+from campaign_helpers import DOCKER, FakeTarget, fake_screen
 
-from osong.errors import InputError
+from osong.errors import InputError, MissingExtraError
 from osong_workflows.settings import CampaignSettings, make_settings, read_settings
 from osong_workflows.strategy import active_settings, make_strategy, n_of, n_rounds_of
 
@@ -98,3 +99,16 @@ def test_campaigns_without_one_are_what_they_were() -> None:
     asked = settings(osong="0.1.0")
     assert "strategy" not in asked.to_toml()
     assert asked.digest() == "3bfd5829bd70b495aefabe9fc9ebf5a2"
+
+
+@pytest.mark.parametrize("package", ["torch", "matplotlib"])
+def test_a_missing_package_is_named_before_there_is_a_folder(
+    package: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name == package else found(name)
+    )
+    with pytest.raises(MissingExtraError, match=rf"{package}.*osong\[ml\]"):
+        fake_screen(["CCO", "CCN"], tmp_path / "run", strategy="active", budget=20)
+    assert not (tmp_path / "run").exists()

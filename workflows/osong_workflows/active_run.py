@@ -133,7 +133,7 @@ class ActiveRun:
                 return
             self._answer(loop, request)
             write_pictures(loop.files, self.rounds.pictures, loop.settings.n_top)
-            self.steps.begin("choosing", loop.n_usable)
+            self.steps.begin("learning, choosing", loop.n_usable)
         self.steps.end()
         write_pictures(loop.files, self.rounds.pictures, loop.settings.n_top)
         result = loop.result()

@@ -126,7 +126,9 @@ class RecallTally:
         tail = (1.0 - _SHARE) / 2
         low, high = np.quantile(shares, [tail, 1.0 - tail])
         value = float(np.mean(shares))
-        return Recall(value, float(low), float(high), self.k, (1.0 - value) * self.k)
+        # The mean of few very uneven samples can lie outside of nearly all of them.
+        low, high = min(float(low), value), max(float(high), value)
+        return Recall(value, low, high, self.k, (1.0 - value) * self.k)
 
     def _sample(self, generator: np.random.Generator, n_known: int) -> float:
         """Return the recall if one network were right, with noise and bias as well as known."""
