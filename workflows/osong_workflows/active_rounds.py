@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from osong_workflows.plan import Plan
     from osong_workflows.settings import CampaignSettings
 
-__all__ = ["ActiveRounds", "Library", "rounds_of", "smiles_reader"]
+__all__ = ["ActiveRounds", "Library", "is_docked", "rounds_of", "smiles_reader"]
 
 _SETTINGS: Final = "active.json"
 
@@ -120,7 +120,7 @@ class ActiveRounds:
         return [one for one in found if self.round_folder(one.number).plan.exists()]
 
     def campaigns(self) -> list[CampaignFolder]:
-        """Return the campaign folders of the rounds, in order; none without a strategy."""
+        """Return the campaign folders of the rounds, in order, by name only; nothing is read."""
         numbers = range(len(names_in(self.folder.path / "rounds")))
         folders = [self.round_folder(number) for number in numbers]
         return [folder for folder in folders if folder.plan.exists()]
@@ -160,14 +160,6 @@ class ActiveRounds:
             )
         return folder
 
-    def is_docked(self, number: int) -> bool:
-        """Return whether every molecule of a round has its row, in files that are joined."""
-        folder = self.round_folder(number)
-        if not folder.plan.exists():
-            return False
-        plan = read_plan(folder)
-        return len(finished_shards(folder, plan)) == plan.n_shards
-
     def scores(self, one: Round) -> npt.NDArray[np.float64]:
         """Return the lowest energy of each molecule of a round that is docked, NaN of failed ones.
 
@@ -183,6 +175,12 @@ class ActiveRounds:
         scores = np.empty(len(one.index))
         scores[np.argsort(one.index, kind="stable")] = energies
         return scores
+
+
+def is_docked(folder: CampaignFolder) -> bool:
+    """Return whether every molecule of a round has its row, in files that are joined."""
+    plan = read_plan(folder)
+    return len(finished_shards(folder, plan)) == plan.n_shards
 
 
 def rounds_of(folder: CampaignFolder, settings: CampaignSettings) -> ActiveRounds:

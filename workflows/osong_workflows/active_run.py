@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 from osong.active import ActiveLoop, FeatureStore, write_features
 from osong.active.pictures import write_pictures
 from osong.errors import CampaignError, CampaignStoppedError, InputError
-from osong_workflows.active_rounds import ActiveRounds, Library, smiles_reader
+from osong_workflows.active_rounds import ActiveRounds, Library, is_docked, smiles_reader
 from osong_workflows.events import RoundBegun, StrategyEnded
 from osong_workflows.folder import full_disk, locked_by, locked_in_turn
 from osong_workflows.strategy import active_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from osong.active import ActiveSettings, Request
@@ -87,8 +87,11 @@ class ActiveRun:
         CampaignError
             Docking or choosing is impossible as things are; what is finished stays.
         """
+        looks_at = self.rounds.campaigns()
         while True:
-            folder = self._folder_to_dock()
+            folder = self._folder_to_dock(looks_at)
+            # Of those before, results may have been lost; they are not lost again and again.
+            looks_at = self.rounds.campaigns()[-1:]
             if folder is not None:
                 self.dock(folder)
             elif self._is_over():
@@ -104,11 +107,9 @@ class ActiveRun:
         until = settings_of_run(self.rounds, self.library, self.settings).until()
         return content is not None and content.get("until") == until
 
-    def _folder_to_dock(self) -> CampaignFolder | None:
-        """Return the campaign of the round that is not docked yet, or whose results were lost."""
-        missing = (one for one in self.rounds.rounds() if not self.rounds.is_docked(one.number))
-        first = next(missing, None)
-        return None if first is None else self.rounds.round_folder(first.number)
+    def _folder_to_dock(self, among: Sequence[CampaignFolder]) -> CampaignFolder | None:
+        """Return the first campaign that is not docked, or whose results are not whole."""
+        return next((folder for folder in among if not is_docked(folder)), None)
 
     def _choose(self) -> bool:
         """Take scores in and choose what is next, unless another process does; return whether."""
@@ -129,7 +130,7 @@ class ActiveRun:
             self.rounds.make_round(self.library, self.settings, one, workers=self.workers)
             if is_new:
                 self.publish(_begun(loop, one))
-            if not self.rounds.is_docked(request.round):
+            if not is_docked(self.rounds.round_folder(request.round)):
                 return
             self._answer(loop, request)
             write_pictures(loop.files, self.rounds.pictures, loop.settings.n_top)

@@ -73,8 +73,8 @@ class ActiveStatus(CampaignStatus):
 def count_active(folder: CampaignFolder, plan: Plan, settings: CampaignSettings) -> ActiveStatus:
     """Count what became of the molecules of an active campaign."""
     rounds = rounds_of(folder, settings)
-    begun = rounds.rounds()
-    each = [_count_round(rounds, one.number) for one in begun]
+    begun = rounds.campaigns()
+    each = [count_status(own, read_plan(own)) for own in begun]
     asked = settings_of_run(rounds, Library(folder, plan), settings)
     finished = rounds.state.finished() if rounds.is_begun else None
     if finished is not None and finished.get("until") != asked.until():
@@ -87,7 +87,8 @@ def count_active(folder: CampaignFolder, plan: Plan, settings: CampaignSettings)
     for status in each:
         failures += Counter(status.failures)
         backends += Counter(status.backends)
-    told: dict[str, Any] = (finished or (begun[-1].notes if begun else {})).get("recall") or {}
+    notes = rounds.state.notes(len(begun) - 1) if begun else {}
+    told: dict[str, Any] = (finished or notes).get("recall") or {}
     return ActiveStatus(
         folder=folder.path,
         n_records=most + n_unread,
@@ -112,11 +113,6 @@ def status_of(folder: CampaignFolder) -> CampaignStatus:
     if settings.strategy is None:
         return count_status(folder, plan)
     return count_active(folder, plan, settings)
-
-
-def _count_round(rounds: ActiveRounds, number: int) -> CampaignStatus:
-    folder = rounds.round_folder(number)
-    return count_status(folder, read_plan(folder))
 
 
 def _n_unread(rounds: ActiveRounds) -> int:

@@ -32,6 +32,7 @@ __all__ = [
     "locked_in_turn",
     "names_in",
     "sync_folder",
+    "who_holds",
     "write_atomically",
 ]
 
@@ -177,6 +178,18 @@ def locked_by(path: Path, kind: str) -> Iterator[bool]:
                 json.dump({"pid": os.getpid(), "host": socket.gethostname()}, file)
                 file.flush()
         yield has_lock
+
+
+def who_holds(path: Path) -> str:
+    """Return who holds the folder of a lock file now, in words; "" if nobody. Writes nothing."""
+    try:
+        with path.open("r", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder(path)
+    except OSError:
+        return ""
+    return ""
 
 
 def _take(file: TextIO, kind: str) -> bool:

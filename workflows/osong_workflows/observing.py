@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from osong_workflows.active_rounds import ActiveRounds
 from osong_workflows.active_status import count_active
-from osong_workflows.folder import CampaignFolder
+from osong_workflows.folder import CampaignFolder, who_holds
 from osong_workflows.logs import LogLine, last_lines, recent_logs
 from osong_workflows.overview import LOGS_READ, Observer, Overview
 from osong_workflows.rate import measure_rate
@@ -90,4 +90,5 @@ class ActiveObserver(Observer):
             jobs=tuple(jobs),
             given_up=self._jobs.known.given_up,
             site=self._jobs.site,
+            learning="" if status.is_finished else who_holds(ActiveRounds(self._folder).lock),
         )

@@ -65,6 +65,8 @@ class Overview:
         Why nothing is submitted any more though work is left.
     site
         The cluster that jobs were submitted to last.
+    learning
+        Who learns and chooses what to dock next, where nothing is docked meanwhile.
     """
 
     status: CampaignStatus
@@ -82,6 +84,7 @@ class Overview:
     jobs: tuple[JobState, ...] = ()
     given_up: str = ""
     site: str = ""
+    learning: str = ""
 
     @property
     def folder(self) -> Path:
@@ -141,6 +144,8 @@ class Overview:
                 f"at work: {counted(len(self.at_work), 'pilot')} on {shown}, "
                 f"{busy if self.rate.threads else 'workers are starting'}"
             )
+        if self.learning:
+            return f"{self.learning} learns and chooses what to dock next"
         silent = [pilot for pilot in self.pilots if pilot.life == "silent"]
         if silent and not self.status.is_finished:
             since = duration(min(pilot.silent_s for pilot in silent))
@@ -159,7 +164,7 @@ class Overview:
             return f"parts of another campaign have to be taken out of {self.folder / 'parts'}"
         if self.status.is_finished:
             return f"results: osong top {shlex.quote(str(self.folder))}"
-        if self.at_work:
+        if self.at_work or self.learning:
             return ""
         folder = shlex.quote(str(self.folder))
         if any(job.is_active for job in self.jobs):

@@ -121,10 +121,13 @@ class ActiveFolder:
                 if not np.array_equal(table["index"].to_numpy(), index):
                     raise CampaignError(f"{answers}: answers another request: remove it")
                 scores = table["score"].to_numpy(zero_copy_only=False).astype(np.float64)
-            path = path.with_name("round.json")
-            notes = _read_json(path) if path.exists() else {}
-            found.append(Round(number, index, scores, notes, *_expected(request)))
+            found.append(Round(number, index, scores, self.notes(number), *_expected(request)))
         return found
+
+    def notes(self, number: int) -> dict[str, Any]:
+        """Return what the surrogate expected when it chose a round."""
+        path = self.round_folder(number) / "round.json"
+        return _read_json(path) if path.exists() else {}
 
     def write_request(
         self,
