@@ -9,7 +9,6 @@ deterministic, so that they are what campaigns with these seeds would find.
 from __future__ import annotations
 
 import argparse
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -89,22 +88,19 @@ def main(args: argparse.Namespace) -> None:
     options: dict[str, Any] = {"effort": args.effort, "n_poses": 1, "workers": args.workers}
     whole = osong.screen(target, library, out=place / "whole", **options)
     truth = Truth(_energies(whole, len(molecules)), np.array([one[2] for one in molecules]))
-    begin = time.process_time()
     strategy = {"kind": "active", "initial": "random", "top": truth.n_top}
     active = osong.screen(
         target, library, out=place / "active", strategy=strategy, budget=args.budget, **options
     )
-    seconds = time.process_time() - begin
     found = _energies(active, len(molecules))
     _check_same(found, truth.energies)
     rows = [_row("greedy, campaign", [_in_rounds(place / "active", truth)])]
     store = FeatureStore.open(place / "active" / "features")
-    asked = place / "active" / "active" / "active.json"
-    print(f"chose and drew in {seconds:.0f} s of CPU time; settings: {asked}", flush=True)
     for kind in _ACQUISITIONS:
         runs = [_run(args, place, store, truth, kind, seed) for seed in range(args.seeds)]
         rows.append(_row(f"{kind}, {args.seeds} seeds", [_shares(run, truth) for run in runs]))
-    text = table_of(rows, truth, np.isfinite(found))
+    told = active.status().recall
+    text = table_of(rows, truth, np.isfinite(found), told)
     print(text)
     if args.write:
         words = ["active_screen", "--target", args.target, "--budget", args.budget, "--write"]
@@ -173,20 +169,35 @@ def _row(name: str, runs: Sequence[Sequence[float]]) -> list[str]:
     return [name, *(f"{m:.1f} ± {d:.1f}" for m, d in zip(means, deviations, strict=True))]
 
 
-def table_of(rows: Sequence[Sequence[str]], truth: Truth, docked: npt.NDArray[np.bool_]) -> str:
-    """Return the table, and what of the actives came with it."""
+def table_of(
+    rows: Sequence[Sequence[str]], truth: Truth, docked: npt.NDArray[np.bool_], told: str
+) -> str:
+    """Return the table, what the campaign said of itself, and what of the actives came with it.
+
+    Parameters
+    ----------
+    rows
+        Names and shares found.
+    docked
+        (n,) what the campaign has energies of.
+    told
+        Its last estimate of the recall, in words.
+    """
     n = len(truth.energies)
     n_rounds = len(rows[0]) - 1
     per_round = 100 * docked.sum() / n / n_rounds
     header = ["found, % of the best", *(f"{per_round * (k + 1):.1f} %" for k in range(n_rounds))]
     random = ["at random, expected", *(f"{per_round * (k + 1):.1f}" for k in range(n_rounds))]
-    order = np.argsort(np.where(docked, truth.energies, np.inf), kind="stable")
-    first = order[: truth.n_top]
-    whole = np.argsort(np.where(np.isfinite(truth.energies), truth.energies, np.inf), kind="stable")
+    mine = _n_actives(truth, np.where(docked, truth.energies, np.nan))
+    whole = _n_actives(truth, truth.energies)
     lines = [
-        f"{n:,} molecules, {int(truth.is_active.sum())} of them actives; the best {truth.n_top}. "
-        f"The campaign docked {int(docked.sum())}; of its best {truth.n_top} "
-        f"{int(truth.is_active[first].sum())} are actives, of the whole screen's "
-        f"{int(truth.is_active[whole[: truth.n_top]].sum())}."
+        f"{n:,} molecules, {int(truth.is_active.sum())} of them actives; the best {truth.n_top}.",
+        f"The campaign docked {int(docked.sum())} and said of itself: {told}.",
+        f"Actives among its best {truth.n_top}: {mine}; among those of the whole screen: {whole}.",
     ]
     return f"{markdown_table(header, [*rows, random])}\n\n{' '.join(lines)}"
+
+
+def _n_actives(truth: Truth, energies: npt.NDArray[np.float64]) -> int:
+    order = np.argsort(np.where(np.isfinite(energies), energies, np.inf), kind="stable")
+    return int(truth.is_active[order[: truth.n_top]].sum())
