@@ -229,16 +229,6 @@ def test_a_part_that_was_damaged_is_docked_again(library: Path, tmp_path: Path) 
     assert again.ledger().equals(ledger)
 
 
-def test_a_round_that_fails_altogether_is_said(tmp_path: Path) -> None:
-    rows = [(smiles, f"fail{i}") for i, (smiles, _) in enumerate(learnable(40))]
-    source = tmp_path / "library.smi"
-    source.write_text("".join(f"{smiles} {name}\n" for smiles, name in rows))
-    with pytest.raises(CampaignError, match="none of the 12 molecules of round 0 has a score"):
-        active_screen(source, tmp_path / "run", 24)
-    status = open_active(tmp_path / "run").status()
-    assert (status.n_ok, status.is_finished) == (0, False)
-
-
 def test_open_campaign_knows_the_strategy(done: Any, tmp_path: Path, library: Path) -> None:
     opened = open_campaign(done.folder)
     assert type(opened).__name__ == "ActiveCampaign"

@@ -131,7 +131,6 @@ class ActiveCampaign(Campaign):
             run = ActiveRun(
                 rounds=rounds_of(self._folder, self._settings),
                 library=Library(self._folder, self.plan),
-                settings=self._settings,
                 workers=n_workers,
                 dock=dock,
                 publish=self._publisher(runner, progress, subscribers),
@@ -181,7 +180,8 @@ class ActiveCampaign(Campaign):
                 step=step,
             )
             for one in self._rounds()
-            if len(mine := one.of_round(best.select(RANKED_COLUMNS)))
+            # Also where none of these is, if others were rescored: by other networks, maybe.
+            if len(mine := one.of_round(best.select(RANKED_COLUMNS))) or one.campaign.n_rescored()
         ]
         return _together(done, self.folder)
 
@@ -251,7 +251,8 @@ class ActiveCampaign(Campaign):
                 Campaign(rounds.round_folder(one.number).path, docker=self._docker),
                 np.sort(one.index),
             )
-            for one in rounds.rounds()
+            for one in rounds.state.rounds()
+            if rounds.round_folder(one.number).plan.exists()
         ]
 
     def _publisher(

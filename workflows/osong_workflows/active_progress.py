@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from osong_workflows.active_run import Steps
-from osong_workflows.events import RoundBegun, StrategyEnded
+from osong_workflows.events import PicturesFailed, RoundBegun, StrategyEnded
 
 __all__ = ["RoundPrinter", "StepBar"]
 
@@ -25,6 +25,9 @@ class RoundPrinter:
             self._print(line + (f"; {event.told}" if event.told else ""))
         elif isinstance(event, StrategyEnded):
             self._print(f"ended: {event.reason}" + (f"; {event.told}" if event.told else ""))
+
+        elif isinstance(event, PicturesFailed):
+            self._print(f"no pictures: {event.reason}")
 
     def _print(self, line: str) -> None:
         self._console.print(line, soft_wrap=True, markup=False, highlight=False)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from osong.active import FeatureStore
 from osong_workflows.merge import find_by_name, is_of_energy
 from osong_workflows.parts import LEDGER_COLUMNS, PART_SCHEMA
 
@@ -106,9 +105,7 @@ def ranked_of(rounds: Sequence[RoundResults], n: int | None, rank_by: RankBy) ->
 def unread_rows(rounds: ActiveRounds, library: Library) -> pa.Table:
     """Return the ledger's rows of molecules without a fingerprint, which are never chosen."""
     schema = pa.schema([PART_SCHEMA.field(name) for name in LEDGER_COLUMNS])
-    if not (rounds.features / "features.json").exists():
-        return schema.empty_table()
-    reasons = dict(FeatureStore.open(rounds.features).failures())
+    reasons = rounds.unread_reasons()
     numbers = np.array(sorted(reasons), dtype=np.int64)
     rows: list[dict[str, Any]] = []
     for number, record in zip(numbers.tolist(), library.picked(numbers), strict=True):

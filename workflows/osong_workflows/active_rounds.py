@@ -10,23 +10,24 @@ The folder around them has the campaign's settings, its target, and the library'
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from osong.active.state import ActiveFolder
 from osong.errors import CampaignError
-from osong.library import is_prepared
 from osong_workflows.file_tables import Outputs
-from osong_workflows.folder import CampaignFolder, full_disk, names_in, write_atomically
+from osong_workflows.folder import CampaignFolder, full_disk, write_atomically
 from osong_workflows.outputs import read_wishes, store_wishes
 from osong_workflows.part_files import opened_part
 from osong_workflows.part_names import find_results, finished_shards
 from osong_workflows.plan import make_plan, process_bytes, read_plan
-from osong_workflows.prepared import PreparedReader
+from osong_workflows.prepared import PREPARED, PreparedReader
 from osong_workflows.staging import pick_staged, read_staged, stage_library
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from osong.active import FeatureStore
     from osong.active.state import Round
     from osong.library import Record
     from osong_workflows.plan import Plan
@@ -114,16 +116,50 @@ class ActiveRounds:
         """Return the campaign folder of a round, which need not be there."""
         return CampaignFolder(self.folder.path / "rounds" / f"{number:03d}")
 
-    def rounds(self) -> list[Round]:
-        """Return the rounds whose campaigns have begun, in order."""
-        found = self.state.rounds() if self.is_begun else []
-        return [one for one in found if self.round_folder(one.number).plan.exists()]
+    @property
+    def unread(self) -> Path:
+        """Which molecules have no fingerprint, and why; kept here, whatever becomes of those."""
+        return self.state.folder / "unread.parquet"
 
     def campaigns(self) -> list[CampaignFolder]:
-        """Return the campaign folders of the rounds, in order, by name only; nothing is read."""
-        numbers = range(len(names_in(self.folder.path / "rounds")))
-        folders = [self.round_folder(number) for number in numbers]
-        return [folder for folder in folders if folder.plan.exists()]
+        """Return the campaign folders of what was asked for, by name only; some may be gone."""
+        return [self.round_folder(number) for number in range(self.state.n_rounds)]
+
+    def keep_unread(self, store: FeatureStore) -> None:
+        """Write down which molecules have no fingerprint, once."""
+        if self.unread.exists():
+            return
+        rows = sorted(store.failures())
+        table = pa.table(
+            {
+                "index": pa.array([index for index, _ in rows], pa.int64()),
+                "reason": pa.array([reason for _, reason in rows], pa.string()),
+            }
+        )
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+        with full_disk(self.folder.path):
+            self.unread.parent.mkdir(exist_ok=True)
+        write_atomically(self.unread, sink.getvalue().to_pybytes())
+
+    def unread_reasons(self) -> dict[int, str]:
+        """Return why molecules have no fingerprint, by position in the library, rising.
+
+        Raises
+        ------
+        CampaignError
+            The file is damaged.
+        """
+        if not self.unread.exists():
+            return {}
+        try:
+            table = pq.read_table(self.unread, page_checksum_verification=True)
+        except (OSError, pa.ArrowException) as error:
+            raise CampaignError(
+                f"{self.unread}: is damaged ({error}): remove it, then run: osong resume "
+                f"{self.folder.path}"
+            ) from error
+        return dict(zip(table["index"].to_pylist(), table["reason"].to_pylist(), strict=True))
 
     def make_round(
         self, library: Library, settings: CampaignSettings, one: Round, *, workers: int
@@ -133,7 +169,7 @@ class ActiveRounds:
         Raises
         ------
         CampaignError
-            Another request's campaign is there.
+            The campaign of another request is there.
         ResourceError
             The disk is full.
         """
@@ -144,27 +180,40 @@ class ActiveRounds:
             if not folder.plan.exists():
                 own = settings.model_copy(update={"strategy": None})
                 write_atomically(folder.settings, own.to_toml().encode())
-                _copy_whole(self.folder.target, folder.target)
+                write_atomically(folder.target, self.folder.target.read_bytes())
                 wishes = read_wishes(self.folder).model_copy(update={"outputs": Outputs()})
-                store_wishes(folder, wishes.model_copy(update={"file": ""}))
+                own_wishes = {"file": "", "library": _picks_digest(one)}
+                store_wishes(folder, wishes.model_copy(update=own_wishes))
                 staged = stage_library(library.picked(np.sort(one.index)), folder.input)
                 folder.parts.mkdir(exist_ok=True)
                 besides = process_bytes(0, rescores=bool(own.networks))
                 grid_bytes = library.plan.memory_bytes_per_worker - besides
                 make_plan(folder, own, staged, workers=workers, grid_bytes=grid_bytes)
-        n_there = read_plan(folder).n_records
-        if n_there != len(one.index):
-            raise CampaignError(
-                f"{folder.path}: has {n_there} molecules and round {one.number} asks for "
-                f"{len(one.index)}: remove this folder, and the round is docked anew"
-            )
+        self.check_round(one)
         return folder
+
+    def check_round(self, one: Round) -> None:
+        """Check that the campaign of a round has the molecules that were asked for, no others.
+
+        Raises
+        ------
+        CampaignError
+            It has others; the message names both files.
+        """
+        folder = self.round_folder(one.number)
+        if read_wishes(folder).library != _picks_digest(one):
+            request = self.state.round_folder(one.number) / "request.parquet"
+            raise CampaignError(
+                f"{folder.path}: docks other molecules than {request} asks for: restore that file, "
+                "or remove this folder, and the round is docked anew"
+            )
 
     def scores(self, one: Round) -> npt.NDArray[np.float64]:
         """Return the lowest energy of each molecule of a round that is docked, NaN of failed ones.
 
         (n,) float64, kcal/mol, in the order of the request.
         """
+        self.check_round(one)
         folder = self.round_folder(one.number)
         energies = np.full(len(one.index), np.nan)
         for part in find_results(folder, read_plan(folder)).paths:
@@ -179,6 +228,8 @@ class ActiveRounds:
 
 def is_docked(folder: CampaignFolder) -> bool:
     """Return whether every molecule of a round has its row, in files that are joined."""
+    if not folder.plan.exists():
+        return False
     plan = read_plan(folder)
     return len(finished_shards(folder, plan)) == plan.n_shards
 
@@ -189,16 +240,15 @@ def rounds_of(folder: CampaignFolder, settings: CampaignSettings) -> ActiveRound
     return ActiveRounds(folder, settings.strategy.features)
 
 
-def smiles_reader(settings: CampaignSettings) -> Callable[[Record], str] | None:
-    """Return what gives a molecule of a prepared library its SMILES; None for other libraries."""
-    if not is_prepared(Path(settings.library)):
+def smiles_reader(library: Library, settings: CampaignSettings) -> Callable[[Record], str] | None:
+    """Return what gives the molecule of a record its SMILES; None where the record has it."""
+    if next(library.records()).format != PREPARED:
         return None
     reader = PreparedReader(settings.library)
     return lambda record: reader.read(record)[0].input_smiles
 
 
-def _copy_whole(source: Path, target: Path) -> None:
-    temporary = target.with_name(f".{target.name}.tmp")
-    with full_disk(target.parent):
-        shutil.copyfile(source, temporary)
-        temporary.replace(target)
+def _picks_digest(one: Round) -> str:
+    """Return what tells the molecules of a round from others, in hexadecimal."""
+    picks = np.sort(one.index).astype("<i8").tobytes()
+    return blake2b(picks, digest_size=16, person=b"osong-picks").hexdigest()

@@ -9,19 +9,21 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from osong.active import ActiveLoop, FeatureStore, write_features
 from osong.active.pictures import write_pictures
-from osong.errors import CampaignError, CampaignStoppedError, InputError
+from osong.active.settings import FEWEST
+from osong.errors import CampaignError, CampaignStoppedError, InputError, OsongError
 from osong_workflows.active_rounds import ActiveRounds, Library, is_docked, smiles_reader
-from osong_workflows.events import RoundBegun, StrategyEnded
+from osong_workflows.events import PicturesFailed, RoundBegun, StrategyEnded
 from osong_workflows.folder import full_disk, locked_by, locked_in_turn
+from osong_workflows.settings import read_settings
 from osong_workflows.strategy import active_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from osong.active import ActiveSettings, Request
@@ -59,8 +61,6 @@ class ActiveRun:
         The campaign on disk.
     library
         Its molecules.
-    settings
-        What was asked, strategy included.
     workers
         Cores of this process.
     dock
@@ -73,7 +73,6 @@ class ActiveRun:
 
     rounds: ActiveRounds
     library: Library
-    settings: CampaignSettings
     workers: int
     dock: Callable[[CampaignFolder], None]
     publish: Publisher
@@ -89,27 +88,29 @@ class ActiveRun:
         """
         looks_at = self.rounds.campaigns()
         while True:
-            folder = self._folder_to_dock(looks_at)
-            # Of those before, results may have been lost; they are not lost again and again.
-            looks_at = self.rounds.campaigns()[-1:]
-            if folder is not None:
-                self.dock(folder)
-            elif self._is_over():
+            missing = next((folder for folder in looks_at if not is_docked(folder)), None)
+            if missing is not None and missing.plan.exists():
+                self.dock(missing)
+                continue
+            if missing is None and self._is_over():
                 return
-            elif not self._choose():
+            # What has no campaign yet, or none any more, is one process's work.
+            if not self._choose():
                 time.sleep(_POLL_S)
+            # Of rounds before the last, results may have been lost; but not again and again.
+            looks_at = self.rounds.campaigns()[0 if missing is not None else -1 :]
 
     def _is_over(self) -> bool:
         """Return whether the strategy has ended, by what was asked last."""
         if not self.rounds.is_begun:
             return False
         content = self.rounds.state.finished()
-        until = settings_of_run(self.rounds, self.library, self.settings).until()
+        until = settings_of_run(self.rounds, self.library, self._asked()).until()
         return content is not None and content.get("until") == until
 
-    def _folder_to_dock(self, among: Sequence[CampaignFolder]) -> CampaignFolder | None:
-        """Return the first campaign that is not docked, or whose results are not whole."""
-        return next((folder for folder in among if not is_docked(folder)), None)
+    def _asked(self) -> CampaignSettings:
+        """Return what is asked now: a larger budget may have been given meanwhile."""
+        return read_settings(self.rounds.folder.settings)
 
     def _choose(self) -> bool:
         """Take scores in and choose what is next, unless another process does; return whether."""
@@ -122,36 +123,64 @@ class ActiveRun:
         return True
 
     def _choose_alone(self) -> None:
-        loop = self._loop()
+        settings = self._asked()
+        loop = self._loop(settings)
+        for one in loop.files.rounds():
+            self._make(loop, settings, one)
         while (request := loop.next_request()) is not None:
             self.steps.end()
             one = loop.files.rounds()[request.round]
-            is_new = not self.rounds.round_folder(request.round).plan.exists()
-            self.rounds.make_round(self.library, self.settings, one, workers=self.workers)
-            if is_new:
-                self.publish(_begun(loop, one))
+            self._make(loop, settings, one)
             if not is_docked(self.rounds.round_folder(request.round)):
                 return
             self._answer(loop, request)
-            write_pictures(loop.files, self.rounds.pictures, loop.settings.n_top)
+            self._draw(loop)
             self.steps.begin("learning, choosing", loop.n_usable)
         self.steps.end()
-        write_pictures(loop.files, self.rounds.pictures, loop.settings.n_top)
+        self._draw(loop)
         result = loop.result()
         self.publish(StrategyEnded(result.reason, str(result.recall or "")))
+
+    def _make(self, loop: ActiveLoop, settings: CampaignSettings, one: Round) -> None:
+        """Make the campaign of a round, where there is none, and tell of it."""
+        if self.rounds.round_folder(one.number).plan.exists():
+            self.rounds.check_round(one)
+            return
+        self.rounds.make_round(self.library, settings, one, workers=self.workers)
+        self.publish(_begun(loop, one))
+
+    def _draw(self, loop: ActiveLoop) -> None:
+        """Draw the pictures; they are for people, and docking goes on without them."""
+        try:
+            write_pictures(loop.files, self.rounds.pictures, loop.settings.n_top)
+        except OsongError as error:
+            self.publish(PicturesFailed(str(error)))
 
     def _answer(self, loop: ActiveLoop, request: Request) -> None:
         one = loop.files.rounds()[request.round]
         if one.scores is None:
-            loop.answer(request, self.rounds.scores(one))
+            # A row of a part is final: what failed would fail again.
+            loop.answer(request, self.rounds.scores(one), are_final=True)
 
-    def _loop(self) -> ActiveLoop:
-        settings = settings_of_run(self.rounds, self.library, self.settings, self.workers)
+    def _loop(self, settings: CampaignSettings) -> ActiveLoop:
+        asked = settings_of_run(self.rounds, self.library, settings, self.workers)
         store = self._features()
-        try:
-            return ActiveLoop(store, self.rounds.state.folder, settings, step=self.steps.advance)
-        except InputError as error:
-            raise InputError(f"{self.rounds.folder.path}: {error}") from error
+        folder = self.rounds.folder.path
+        begun_with = self.rounds.state.library()
+        if begun_with not in (None, store.digest):
+            raise CampaignError(
+                f"{store.folder}: has fingerprints of another library than that of {folder}: "
+                f"remove it, or restore it, then run: osong resume {folder}"
+            )
+        n_usable = store.n_records - store.n_failed
+        if n_usable < FEWEST:
+            raise InputError(
+                f"{folder}: {n_usable} of {store.n_records:,} molecules have a fingerprint, too "
+                "few to learn from: dock the library without a strategy, in another folder"
+            )
+        self.rounds.keep_unread(store)
+        asked = replace(asked, batch=min(asked.batch, n_usable))
+        return ActiveLoop(store, self.rounds.state.folder, asked, step=self.steps.advance)
 
     def _features(self) -> FeatureStore:
         """Return the fingerprints, made where they are not there yet."""
@@ -178,7 +207,7 @@ class ActiveRun:
                 self.library.records,
                 place,
                 workers=self.workers,
-                smiles_of=smiles_reader(self.settings),
+                smiles_of=smiles_reader(self.library, self._asked()),
                 step=self.steps.advance,
             )
         self.steps.end()

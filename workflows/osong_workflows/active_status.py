@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from osong.active.stopping import Recall
-from osong.errors import CampaignError
 from osong_workflows.active_results import FINGERPRINT
 from osong_workflows.active_rounds import ActiveRounds, Library, rounds_of
 from osong_workflows.active_run import settings_of_run
@@ -38,12 +36,15 @@ class ActiveStatus(CampaignStatus):
         Why the strategy ended; "" while it has not.
     recall
         The last estimate of what is docked of the top, in words; "" where there is none.
+    recall_values
+        The same as the fields of an ``osong.active.Recall``.
     """
 
     n_library: int = 0
     n_rounds: int = 0
     reason: str = ""
     recall: str = ""
+    recall_values: dict[str, float] = field(default_factory=dict)
 
     @property
     def is_finished(self) -> bool:
@@ -60,6 +61,17 @@ class ActiveStatus(CampaignStatus):
         return line + (f"; ended: {self.reason}" if self.reason else "")
 
     @property
+    def strategy(self) -> dict[str, Any]:
+        """How far the strategy is, for JSON."""
+        return {
+            "n_library": self.n_library,
+            "n_not_chosen": self.n_library - self.n_done - self.n_left,
+            "n_rounds": self.n_rounds,
+            "ended": self.reason,
+            "recall": self.recall_values,
+        }
+
+    @property
     def counts(self) -> str:
         """What became of the molecules, in one line."""
         failures = ", ".join(f"{stage} {n:,}" for stage, n in sorted(self.failures.items()))
@@ -74,21 +86,22 @@ def count_active(folder: CampaignFolder, plan: Plan, settings: CampaignSettings)
     """Count what became of the molecules of an active campaign."""
     rounds = rounds_of(folder, settings)
     begun = rounds.campaigns()
-    each = [count_status(own, read_plan(own)) for own in begun]
+    each = [count_status(own, read_plan(own)) for own in begun if own.plan.exists()]
     asked = settings_of_run(rounds, Library(folder, plan), settings)
     finished = rounds.state.finished() if rounds.is_begun else None
     if finished is not None and finished.get("until") != asked.until():
         finished = None
-    n_unread = _n_unread(rounds)
+    n_unread = len(rounds.unread_reasons())
     n_asked = sum(status.n_records for status in each)
+    if len(each) < len(begun):  # the campaign of a round is still to be made, or gone
+        n_asked = sum(len(one.index) for one in rounds.state.rounds())
     most = n_asked if finished else max(n_asked, min(asked.budget, plan.n_records - n_unread))
     failures: Counter[str] = Counter({FINGERPRINT: n_unread} if n_unread else {})
     backends: Counter[str] = Counter()
     for status in each:
         failures += Counter(status.failures)
         backends += Counter(status.backends)
-    notes = rounds.state.notes(len(begun) - 1) if begun else {}
-    told: dict[str, Any] = (finished or notes).get("recall") or {}
+    told = _last_recall(rounds, len(begun))
     return ActiveStatus(
         folder=folder.path,
         n_records=most + n_unread,
@@ -104,7 +117,18 @@ def count_active(folder: CampaignFolder, plan: Plan, settings: CampaignSettings)
         n_rounds=len(begun),
         reason=str(finished["reason"]) if finished else "",
         recall=str(Recall(**told)) if told else "",
+        recall_values=told,
     )
+
+
+def _last_recall(rounds: ActiveRounds, n_rounds: int) -> dict[str, Any]:
+    """Return the newest estimate of the recall; {} where there is none."""
+    if not n_rounds:
+        return {}
+    notes = [rounds.state.notes(n_rounds - 1), rounds.state.finished() or {}]
+    newest = max(notes, key=lambda one: int(one.get("n_docked", -1)))
+    recall: dict[str, Any] = newest.get("recall") or {}
+    return recall
 
 
 def status_of(folder: CampaignFolder) -> CampaignStatus:
@@ -113,16 +137,3 @@ def status_of(folder: CampaignFolder) -> CampaignStatus:
     if settings.strategy is None:
         return count_status(folder, plan)
     return count_active(folder, plan, settings)
-
-
-def _n_unread(rounds: ActiveRounds) -> int:
-    """Return how many molecules have no fingerprint; 0 before all of them were tried."""
-    path = rounds.features / "features.json"
-    try:
-        return int(json.loads(path.read_text(encoding="utf-8"))["n_failed"])
-    except FileNotFoundError:
-        return 0
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CampaignError(
-            f"{path}: is damaged: remove {rounds.features}, and it is made anew"
-        ) from error

@@ -14,6 +14,7 @@ from osong.atom_types import ATOM_TYPES
 from osong.errors import CampaignError, InputError, ResourceError
 from osong.library import Record, is_prepared, read_records
 from osong.library.reader import library_files
+from osong_workflows.active_rounds import ActiveRounds
 from osong_workflows.allocation import allocated_cores
 from osong_workflows.folder import CampaignFolder, full_disk, write_atomically
 from osong_workflows.plan import Plan, make_plan, read_plan
@@ -21,7 +22,7 @@ from osong_workflows.pose_rescoring import check_rescoring
 from osong_workflows.prepared import prepared_records
 from osong_workflows.settings import SCORE, CampaignSettings, read_settings
 from osong_workflows.staging import library_digest, stage_library
-from osong_workflows.strategy import check_strategy
+from osong_workflows.strategy import active_settings, check_strategy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -120,7 +121,11 @@ def create_campaign(
 def update_strategy(folder: CampaignFolder, settings: CampaignSettings) -> None:
     """Write down when a campaign's strategy is to end now, where that is not what it was before."""
     before = read_settings(folder.settings)
-    if before.strategy != settings.strategy:
+    if settings.strategy is not None and before.strategy != settings.strategy:
+        # Before anything is written: what cannot be would be said by every command from then on.
+        begun = ActiveRounds(folder).state.begun()
+        n_records = read_plan(folder).n_records
+        active_settings(settings.strategy, n_records, seed=settings.seed, begun=begun)
         after = before.model_copy(update={"strategy": settings.strategy})
         write_atomically(folder.settings, after.to_toml().encode())
 

@@ -28,6 +28,7 @@ __all__ = [
     "MoleculeFailed",
     "MoleculesDone",
     "PartSetAside",
+    "PicturesFailed",
     "Publisher",
     "RoundBegun",
     "ShardClaimed",
@@ -184,6 +185,13 @@ class StrategyEnded:
     told: str
 
 
+@dataclass(frozen=True)
+class PicturesFailed:
+    """Pictures of how it went could not be drawn; docking goes on."""
+
+    reason: str
+
+
 Event: TypeAlias = (
     CampaignStarted
     | MoleculesDone
@@ -201,6 +209,7 @@ Event: TypeAlias = (
     | CampaignFinished
     | RoundBegun
     | StrategyEnded
+    | PicturesFailed
 )
 Subscriber: TypeAlias = Callable[[Event], None]
 

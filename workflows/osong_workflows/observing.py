@@ -68,8 +68,8 @@ class ActiveObserver(Observer):
         examples: dict[str, FailureExample] = {}
         logs = recent_logs(self._folder.logs)
         chunk_size, rate = 1, measure_rate(0, ())
-        if status.n_rounds:
-            last = ActiveRounds(self._folder).round_folder(status.n_rounds - 1)
+        last = ActiveRounds(self._folder).round_folder(status.n_rounds - 1)
+        if status.n_rounds and last.plan.exists():
             now = Observer(last.path).look()
             pilots, examples, rate = now.pilots, now.examples, now.rate
             chunk_size = now.chunk_size

@@ -212,6 +212,7 @@ class Overview:
             "pilots": [pilot.as_dict() for pilot in self.pilots],
             "jobs": [asdict(job) for job in self.jobs],
             "given_up": self.given_up,
+            **({"strategy": status.strategy} if status.strategy else {}),
             "advice": self.advice,
             "notes": list(self.notes),
             "log": [line.as_dict() for line in self.log],

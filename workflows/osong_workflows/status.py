@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from osong.errors import CampaignError
 from osong_workflows.amounts import on_one_line
@@ -79,6 +79,11 @@ class CampaignStatus:
     def is_finished(self) -> bool:
         """Whether every molecule has its row."""
         return self.n_left == 0
+
+    @property
+    def strategy(self) -> dict[str, Any]:
+        """How far a strategy is, for JSON; {} where all molecules are docked."""
+        return {}
 
     @property
     def ok(self) -> str:

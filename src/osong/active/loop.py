@@ -125,13 +125,13 @@ class ActiveLoop:
         self.settings = settings
         self._step = step
         self.files = ActiveFolder(folder)
-        self.files.begin({"library": store.digest, "settings": settings.asked()})
         self.n_usable = store.n_records - store.n_failed
         if self.n_usable < settings.batch:
             raise InputError(
                 f"{store.folder}: {self.n_usable} molecules have a fingerprint, fewer than a batch "
                 f"of {settings.batch}: dock them all, or take a smaller batch"
             )
+        self.files.begin({"library": store.digest, "settings": settings.asked()})
 
     def next_request(self) -> Request | None:
         """Return what is to be docked next; None where the run has ended.
@@ -150,8 +150,15 @@ class ActiveLoop:
             return Request(0, index)
         return self._following(rounds)
 
-    def answer(self, request: Request, scores: npt.NDArray[np.float64]) -> None:
+    def answer(
+        self, request: Request, scores: npt.NDArray[np.float64], *, are_final: bool = False
+    ) -> None:
         """Take the scores of a request.
+
+        Parameters
+        ----------
+        are_final
+            Whether molecules without a score would fail again: then all of them may have failed.
 
         Raises
         ------
@@ -176,7 +183,7 @@ class ActiveLoop:
             or not np.array_equal(waiting.index, request.index)
         ):
             raise CampaignError(f"{self.files.folder}: round {request.round} is not waited for")
-        if len(scores) >= FEWEST and not np.isfinite(scores).any():
+        if not are_final and len(scores) >= FEWEST and not np.isfinite(scores).any():
             raise CampaignError(
                 f"{self.files.folder}: none of the {len(scores)} molecules of round "
                 f"{request.round} has a score: find out why docking fails, then go on with this run"
@@ -227,33 +234,74 @@ class ActiveLoop:
         settings = self.settings
         index, scores = _all_of(rounds)
         n_good = int(np.isfinite(scores).sum())
-        surrogate = self.surrogate(rounds)
-        tally = RecallTally(scores, settings.n_top) if n_good >= settings.n_top else None
-        room = min(settings.budget - len(index), self.n_usable - len(index))
-        chosen = choose_batch(
-            surrogate, self._library(surrogate), index, max(0, min(settings.batch, room)),
-            settings.acquisition, seed=settings.seed * 1000 + len(rounds), tally=tally,
-            threads=settings.surrogate.threads,
-        )  # fmt: skip
-        recall = (
-            tally.recall(settings.seed, max(surrogate.calibration.n, 1))
-            if tally is not None
-            else None
-        )
-        notes = {
-            "recall": asdict(recall) if recall else None,
-            "calibration": asdict(surrogate.calibration),
+        n_left = self.n_usable - len(index)
+        room = max(0, min(settings.budget - len(index), n_left))
+        number = len(rounds)
+        notes: dict[str, Any] = {
             "n_docked": len(index),
             "n_failed": len(index) - n_good,
+            "recall": None,
         }
+        before = self.files.finished()
+        surrogate = None
+        if room == 0 and before is not None and before.get("n_docked") == len(index):
+            # Nothing has come since it ended: what was estimated then holds.
+            notes |= {key: before[key] for key in ("recall", "calibration") if key in before}
+            chosen = index[:0]
+        elif n_good < FEWEST:
+            chosen = self._at_random(index, min(settings.batch, room))
+        else:
+            surrogate = self.surrogate(rounds)
+            chosen, missing = self._choose(surrogate, index, scores, min(settings.batch, room))
+            notes |= {
+                "recall": asdict(missing) if missing else None,
+                "calibration": asdict(surrogate.calibration),
+            }
         rule = StoppingRule(settings.budget, settings.patience, settings.recall)
-        moved = _new_in_top(rounds, settings.n_top)
-        reason = rule.reason(len(index), self.n_usable - len(index), moved, recall)
+        told: Any = notes["recall"]
+        reason = rule.reason(
+            len(index),
+            n_left,
+            _new_in_top(rounds, settings.n_top),
+            Recall(**told) if told else None,
+        )
         if reason:
             self.files.write_finished({"reason": reason, "until": settings.until(), **notes})
             return None
-        self.files.write_request(len(rounds), chosen, notes, self._expected(surrogate, chosen))
-        return Request(len(rounds), chosen)
+        expected = self._expected(surrogate, chosen) if surrogate is not None else None
+        self.files.write_request(number, chosen, notes, expected)
+        return Request(number, chosen)
+
+    def _choose(
+        self,
+        surrogate: Surrogate,
+        index: npt.NDArray[np.int64],
+        scores: npt.NDArray[np.float64],
+        n: int,
+    ) -> tuple[npt.NDArray[np.int64], Recall | None]:
+        """Return the `n` most promising molecules, and what may be missing of the top."""
+        settings = self.settings
+        is_enough = int(np.isfinite(scores).sum()) >= settings.n_top
+        tally = RecallTally(scores, settings.n_top) if is_enough else None
+        n_rounds = len(self.files.rounds())
+        chosen = choose_batch(
+            surrogate, self._library(surrogate), index, n, settings.acquisition,
+            seed=settings.seed * 1000 + n_rounds, tally=tally, threads=settings.surrogate.threads,
+        )  # fmt: skip
+        if tally is None:
+            return chosen, None
+        return chosen, tally.recall(settings.seed, max(surrogate.calibration.n, 1))
+
+    def _at_random(self, docked: npt.NDArray[np.int64], n: int) -> npt.NDArray[np.int64]:
+        """Return `n` molecules that are not docked: too few have scores to learn from."""
+        drawn = TopCandidates(n)
+        known = np.sort(docked)
+        for batch in self.store.batches():
+            new = ~np.isin(batch.index, known, assume_unique=True)
+            chances = _chances(Acquisition(kind="random"), batch, self.settings.seed + len(docked))
+            drawn.add(chances[new], batch.index[new], batch.bits[new, :0])
+        best = drawn.best()
+        return np.sort(best.index)
 
     def _expected(
         self, surrogate: Surrogate, chosen: npt.NDArray[np.int64]
@@ -279,13 +327,15 @@ class ActiveLoop:
         drawn = TopCandidates(n if initial == "random" else n * _DRAWN_FROM)
         chance = Acquisition(kind="random")
         for batch in self.store.batches():
-            drawn.add(_chances(chance, batch, seed), batch.index, batch.bits)
+            # What is kept of a candidate is no more than is needed to choose among them.
+            kept = batch.bits if initial == "diverse" else _n_fragments(batch.bits)
+            drawn.add(_chances(chance, batch, seed), batch.index, kept)
         best = drawn.best()
         order = np.lexsort((best.index, -best.utility))
         if initial == "diverse":
             order = order[pick_spread(best.bits[order], n, seed)]
         elif initial == "large":
-            n_fragments = np.bitwise_count(best.bits[order]).sum(axis=1, dtype=np.int64)
+            n_fragments = best.bits[order].view(np.uint16)[:, 0].astype(np.int64)
             large = np.argsort(-n_fragments, kind="stable")[: n // 2]
             others = np.setdiff1d(np.arange(len(order)), large)[: n - len(large)]
             order = order[np.concatenate([large, others])]
@@ -321,6 +371,12 @@ def run_active(
     result = loop.result()
     said(f"ended: {result.reason}" + (f"; {result.recall}" if result.recall else ""))
     return result
+
+
+def _n_fragments(bits: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return how many bits of each molecule are set, as two bytes (n, 2)."""
+    counts = np.bitwise_count(bits).sum(axis=1, dtype=np.uint16)
+    return np.ascontiguousarray(counts[:, None]).view(np.uint8)
 
 
 def _chances(chance: Acquisition, batch: FeatureBatch, seed: int) -> npt.NDArray[np.float32]:

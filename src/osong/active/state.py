@@ -85,6 +85,10 @@ class ActiveFolder:
         path = self.folder / "active.json"
         asked = json.loads(json.dumps({"version": _VERSION, **asked}))
         if not path.exists():
+            if (self.round_folder(0) / "request.parquet").exists():
+                raise CampaignError(
+                    f"{path}: is missing and rounds are there: restore it, or begin anew elsewhere"
+                )
             self._make(self.folder)
             write_whole(path, json.dumps(asked, indent=1) + "\n")
             return
@@ -107,11 +111,16 @@ class ActiveFolder:
         path = self.folder / "active.json"
         return _read_json(path).get("settings") if path.exists() else None
 
+    def library(self) -> str | None:
+        """Return the digest of the library that the run began with, or None where it has not."""
+        path = self.folder / "active.json"
+        return _read_json(path).get("library") if path.exists() else None
+
     def rounds(self) -> list[Round]:
         """Return the rounds so far, in order."""
         found: list[Round] = []
-        while (path := self.round_folder(len(found)) / "request.parquet").exists():
-            number = len(found)
+        for number in range(self.n_rounds):
+            path = self.round_folder(number) / "request.parquet"
             request = self._table(path)
             index = request["index"].to_numpy()
             answers = path.with_name("answers.parquet")
@@ -123,6 +132,25 @@ class ActiveFolder:
                 scores = table["score"].to_numpy(zero_copy_only=False).astype(np.float64)
             found.append(Round(number, index, scores, self.notes(number), *_expected(request)))
         return found
+
+    @property
+    def n_rounds(self) -> int:
+        """How many rounds were asked for, by name only.
+
+        Raises
+        ------
+        CampaignError
+            One before others is missing.
+        """
+        found = {path.parent.name for path in self.folder.glob("round-*/request.parquet")}
+        missing = [k for k in range(len(found)) if self.round_folder(k).name not in found]
+        if missing:
+            path = self.round_folder(missing[0]) / "request.parquet"
+            raise CampaignError(
+                f"{path}: is missing and later rounds are there: restore it, or remove those after "
+                "it, and they are chosen anew"
+            )
+        return len(found)
 
     def notes(self, number: int) -> dict[str, Any]:
         """Return what the surrogate expected when it chose a round."""
@@ -167,12 +195,16 @@ class ActiveFolder:
 
     def write_finished(self, content: dict[str, Any]) -> None:
         """Write why the run ended."""
+        content = {**content, "n_rounds": self.n_rounds}
         write_whole(self.folder / "finished.json", json.dumps(content, indent=1) + "\n")
 
     def finished(self) -> dict[str, Any] | None:
         """Return why the run ended, or None."""
         path = self.folder / "finished.json"
-        return _read_json(path) if path.exists() else None
+        content = _read_json(path) if path.exists() else None
+        # A round that is gone since then was not all.
+        is_so = content is not None and content.get("n_rounds") == self.n_rounds
+        return content if is_so else None
 
     def round_folder(self, number: int) -> Path:
         """Return the folder of a round."""

@@ -129,16 +129,41 @@ def test_failures_are_kept_and_never_asked_again(
     assert len(np.unique(result.index)) == len(result.index) == 90
 
 
-def test_too_many_failures_are_one_line(
+def test_too_few_scores_to_learn_from_are_followed_by_others_at_random(
     tmp_path: Path, store: FeatureStore, known_scores: Scores
 ) -> None:
-    few = np.full(1400, np.nan)
+    few = known_scores.copy()
     request = ActiveLoop(store, tmp_path / "few", settings()).next_request()
     assert request is not None
-    few[request.index[:3]] = -7.0
-    with pytest.raises(InputError, match="with 27 of 30 molecules failed: 3 docked mol") as caught:
-        run_active(store, LookUp(few), tmp_path / "few", settings())
-    assert "\n" not in str(caught.value)
+    few[request.index[3:]] = np.nan
+    result = run_active(store, LookUp(few), tmp_path / "few", settings())
+    assert result.reason == "the budget of 90 molecules is spent"
+    first, second, third = result.rounds
+    assert np.isfinite(first.scores).sum() == 3  # type: ignore[arg-type]
+    assert second.mean is None
+    assert third.mean is not None
+    assert len(np.unique(result.index)) == 90
+
+
+def test_final_failures_are_no_fault_of_what_docks(tmp_path: Path, store: FeatureStore) -> None:
+    """Where going on would fail again, the run goes on with others until its budget is spent."""
+    loop = ActiveLoop(store, tmp_path / "run", settings())
+    while (request := loop.next_request()) is not None:
+        loop.answer(request, np.full(len(request.index), np.nan), are_final=True)
+    assert loop.result().reason == "the budget of 90 molecules is spent"
+    assert loop.result().recall is None
+
+
+def test_what_is_known_is_not_predicted_again(
+    tmp_path: Path, store: FeatureStore, known_scores: Scores
+) -> None:
+    seen: list[int] = []
+    run_active(store, LookUp(known_scores), tmp_path / "run", settings(budget=60))
+    loop = ActiveLoop(store, tmp_path / "run", settings(budget=40), step=seen.append)
+    assert loop.next_request() is None
+    assert loop.result().reason == "the budget of 40 molecules is spent"
+    assert loop.result().recall is not None
+    assert seen == []
 
 
 @pytest.mark.parametrize("n_good", [0, 1])
