@@ -189,6 +189,10 @@ class RescoredFile:
         self._tables.append(pa.Table.from_pylist(rows, _SCHEMA))
         self._is_changed = True
 
+    def take_over(self) -> None:
+        """Make the file that of these networks, where it is others', though no row may come."""
+        self._is_changed = self._is_changed or self._aside is not None
+
     def write(self) -> None:
         """Write the file anew, whole, where there is something new."""
         if not self._is_changed:

@@ -99,7 +99,8 @@ def rescore_molecules(
     campaign_key
         Of the campaign's plan: rows of another campaign are not taken over.
     best
-        What ``osong_workflows.merge.best_molecules`` gave.
+        What ``osong_workflows.merge.best_molecules`` gave; without a row, rows of other networks
+        are put aside and no more.
     locate
         Returns the part that holds a molecule.
     step
@@ -116,6 +117,8 @@ def rescore_molecules(
         if is_locked:
             sweep(folder)
         store = RescoredFile(folder, campaign_key, scorer)
+        if not len(best):
+            store.take_over()
         missing = store.missing(best)
         n_kept = len(best) - len(missing)
         step(n_kept)
