@@ -72,6 +72,12 @@ def test_sizes_follow_from_the_first_budget_and_stay() -> None:
     assert small is not None
     assert n_rounds_of(small, 1000) == 10
     assert active_settings(small, 1000, seed=0).n_top == 5
+    # A batch larger than the budget is one round, and stays so.
+    large = make_strategy({"kind": "active", "batch": 50}, 20)
+    assert large is not None
+    one = active_settings(large, 1000, seed=0)
+    assert one.batch == 20
+    assert active_settings(large, 1000, seed=0, begun=one.asked()) == one
 
 
 def test_a_campaign_file_of_its_own_comes_back(tmp_path: Path) -> None:

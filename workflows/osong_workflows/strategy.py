@@ -215,14 +215,12 @@ def active_settings(
             f"{FEWEST}, or dock all of them without a strategy"
         )
     known = begun or {}
-    if strategy.batch is not None:
-        batch = n_of(strategy.batch, n_records)
-    else:
-        batch = known.get("batch") or max(FEWEST, math.ceil(budget / _USUAL_ROUNDS))
+    usual = max(FEWEST, math.ceil(budget / _USUAL_ROUNDS))
+    asked = usual if strategy.batch is None else n_of(strategy.batch, n_records)
     usual_top = min(max(budget // _USUAL_TOP_SHARE, _SMALLEST_USUAL_TOP), _LARGEST_USUAL_TOP)
     return ActiveSettings(
         budget=budget,
-        batch=batch if begun else min(batch, budget),
+        batch=known.get("batch") or min(asked, budget),
         initial=strategy.initial,
         n_top=strategy.top or known.get("n_top") or usual_top,
         patience=strategy.patience,
