@@ -202,7 +202,11 @@ class ActiveRun:
         with full_disk(place):
             place.mkdir(parents=True, exist_ok=True)
         self.steps.begin("fingerprints", self.library.plan.n_records)
-        with locked_in_turn(place / "lock", "folder of fingerprints", "until they are made"):
+        lock = place / "lock"
+        with locked_in_turn(lock, "folder of fingerprints", "until they are made") as is_alone:
+            if is_alone:  # else another may be writing what looks like a leftover
+                for leftover in place.glob(".features-*.tmp"):
+                    leftover.unlink(missing_ok=True)
             store = write_features(
                 self.library.records,
                 place,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import uuid
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import islice
@@ -222,7 +222,7 @@ class _Writer:
 
     def _begin_shard(self) -> None:
         self._path = _shard_path(self._folder, len(self._shards))
-        self._temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.tmp")
+        self._temporary = self._path.with_name(f".{self._path.name}.{uuid.uuid4().hex[:12]}.tmp")
         self._file: pq.ParquetWriter | None = None
         self._rows: list[tuple[int, bytes | None, str | None, str | None]] = []
         self._digest = RecordsDigest()
