@@ -203,6 +203,7 @@ def test_what_a_strategy_cannot_be(library: Path, tmp_path: Path) -> None:
     assert not out.exists()
     with pytest.raises(InputError, match="budget 1% is 3 of 240 molecules: give at least 8"):
         active_screen(library, tmp_path / "tiny", "1%", batch=None)
+    assert not (tmp_path / "tiny").exists()
 
 
 def test_another_strategy_is_another_campaign(library: Path, tmp_path: Path) -> None:

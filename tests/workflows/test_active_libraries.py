@@ -122,3 +122,7 @@ def test_a_plan_knows_that_not_all_is_docked(write: Any) -> None:
     text = shown.export_text()
     assert "240 molecules, 24 of them docked" in text
     assert "note: strategy: 10% of the library in 2 rounds" in text
+    small = (text_of := f'library = "library.smi"\nout = "runs"\n{TARGETS}') + STRATEGY
+    line = text_of.count("\n") + 3
+    with pytest.raises(InputError, match=rf"gly.toml:{line}: strategy.budget: .*at least 8"):
+        plan_campaign(write(small.replace("10%", "1%")))

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from osong_workflows.active_run import Steps
+from osong_workflows.amounts import counted
 from osong_workflows.events import PicturesFailed, RoundBegun, StrategyEnded
 
 __all__ = ["RoundPrinter", "StepBar"]
@@ -20,7 +21,7 @@ class RoundPrinter:
     def __call__(self, event: object) -> None:
         """Print an event."""
         if isinstance(event, RoundBegun):
-            line = f"round {event.round}: {event.n_records:,} molecules to dock"
+            line = f"round {event.round}: {counted(event.n_records, 'molecule')} to dock"
             line += f", {event.n_asked:,} of {event.budget:,}"
             self._print(line + (f"; {event.told}" if event.told else ""))
         elif isinstance(event, StrategyEnded):

@@ -175,6 +175,9 @@ def _plan(
 ) -> None:
     """Stage the records and write the plan."""
     staged = stage_library(records, folder.input)
+    if settings.strategy is not None:
+        # Now that its size is known; what cannot be leaves no folder behind.
+        active_settings(settings.strategy, staged.n_records, seed=settings.seed)
     with full_disk(folder.path):
         folder.parts.mkdir(exist_ok=True)
     make_plan(

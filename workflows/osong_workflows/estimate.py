@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from osong.library import Record, open_prepared, read_prepared
 from osong.library.sampling import sample_library
+from osong_workflows.amounts import counted
 from osong_workflows.create import grid_bytes
 from osong_workflows.cutting import choose_cut
 from osong_workflows.device_estimate import PREPARE_S, DeviceEstimate, estimate_devices
@@ -290,7 +291,8 @@ def estimate_campaign(
         hours = len(targets) * choosing_seconds(file, count.n_records) / 3600
         n_rounds = n_rounds_of(strategy, count.n_records)
         notes.append(
-            f"strategy: {strategy.budget} of the library in {n_rounds} rounds; fingerprints and "
+            f"strategy: {strategy.budget} of the library in {counted(n_rounds, 'round')}; "
+            "fingerprints and "
             f"predictions take {hours:,.1f} of the core hours, and nothing is docked meanwhile"
         )
     n_dockings = sum(target.n_molecules for target in per_target)

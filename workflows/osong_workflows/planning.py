@@ -15,6 +15,7 @@ from osong_workflows.place import place_of_site, this_machine
 from osong_workflows.refusals import refusals
 from osong_workflows.run import why_no_device
 from osong_workflows.site_devices import note_on_devices
+from osong_workflows.strategy import active_settings
 from osong_workflows.timing import measure_time, spread_records
 
 if TYPE_CHECKING:
@@ -69,6 +70,11 @@ def plan_campaign(
         count = count_library(file)
     except InputError as error:
         raise file.place.error(("library",), str(error)) from error
+    if (strategy := file.tables.strategy) is not None:
+        try:
+            active_settings(strategy, count.n_records, seed=file.tables.search.seed)
+        except InputError as error:
+            raise file.place.error(("strategy", "budget"), str(error)) from error
     settings = [settings_of(file, target, docker=docker) for target in targets]
     time = usual_time(
         file.tables.search.effort,

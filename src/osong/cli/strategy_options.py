@@ -47,6 +47,14 @@ class StrategyChoice:
             rich_help_panel=_STRATEGY,
         ),
     ] = None
+    beta: Annotated[
+        float | None,
+        typer.Option(
+            metavar="B",
+            help="With ucb: how many deviations uncertainty is worth; 1 by default.",
+            rich_help_panel=_STRATEGY,
+        ),
+    ] = None
     most_similar: Annotated[
         float | None,
         typer.Option(
@@ -74,6 +82,14 @@ class StrategyChoice:
         typer.Option(
             metavar="N",
             help="Size of the top of which the share found is estimated.",
+            rich_help_panel=_STRATEGY,
+        ),
+    ] = None
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="End after so many rounds without a new molecule in the top; 3 by default.",
             rich_help_panel=_STRATEGY,
         ),
     ] = None
@@ -106,10 +122,12 @@ class StrategyChoice:
         fields = {
             "acquisition": self.acquisition,
             "batch": self.batch,
+            "beta": self.beta,
             "most_similar": self.most_similar,
             "surrogate": self.surrogate,
             "initial": self.initial,
             "top": self.top,
+            "patience": self.patience,
             "recall": self.stop_recall,
             "features": None if self.features is None else str(self.features),
         }
