@@ -6,7 +6,7 @@ import json
 import math
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from pydantic import BaseModel
 
@@ -145,8 +145,10 @@ def tables_of(model: type[BaseModel] = CampaignTables) -> dict[str, type[BaseMod
     """Return the models of a campaign file's tables by their names."""
     found: dict[str, type[BaseModel]] = {"target": TargetTable}
     for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            found[name] = field.annotation
+        # A table that may be left out is a model or None.
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel) and kind is not TargetTable:
+                found[name] = kind
     return found
 
 
