@@ -105,9 +105,7 @@ def test_mistakes_in_a_file_have_their_line(write: Any) -> None:
     assert f"gly.toml:{line + 2}: strategy.budget" in first
     assert 'should be a number of molecules, or a share such as "2%"' in first
     assert f"gly.toml:{line + 3}: strategy.beta" in second
-    with pytest.raises(
-        CampaignFileError, match=r"is no key in \[strategy\].*patience"
-    ):
+    with pytest.raises(CampaignFileError, match=r"is no key in \[strategy\].*patience"):
         read_campaign_file(write(f"{head}{STRATEGY}stop_recall = 0.5\n"))
     with pytest.raises(CampaignFileError, match=r"strategy.budget"):
         read_campaign_file(write(f'{head}[strategy]\nkind = "active"\n'))
