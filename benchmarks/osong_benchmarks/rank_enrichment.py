@@ -22,7 +22,7 @@ from osong.rescoring.rescorer import Rescorer
 from osong.rescoring.stream import CnnScore, PoseRescorer
 from osong.search.session import DockingSession
 from osong_benchmarks.results import ResultFile, provenance
-from osong_benchmarks.size_bias import TARGETS, enrichment_cells, molecules_of, target_of
+from osong_benchmarks.size_bias import add_arguments, enrichment_cells, molecules_of, target_of
 from osong_benchmarks.tables import markdown_table, write_table
 
 __all__ = ["add_arguments", "main", "rank_text"]
@@ -68,15 +68,6 @@ _RANKS: Final[tuple[tuple[str, str, Rank], ...]] = (
     ),
 )
 """Networks, name and rank; the lowest comes first."""
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
-    parser.add_argument("--targets", nargs="*", default=list(TARGETS))
-    parser.add_argument("--n-actives", type=int, default=40)
-    parser.add_argument("--n-decoys", type=int, default=360)
-    parser.add_argument("--effort", default="fast")
-    parser.add_argument("--summary", action="store_true", help="dock nothing")
 
 
 def main(args: argparse.Namespace) -> None:

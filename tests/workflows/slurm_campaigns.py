@@ -88,6 +88,13 @@ class Disturbed:
 
 def make(folder: Path, n: int, chunk_size: int = CHUNK) -> Path:
     """A campaign of which nothing is done."""
+    return make_of(molecules(n), folder, chunk_size=chunk_size)
+
+
+def make_of(
+    library: object, folder: Path, *, chunk_size: int | None = None, strategy: object = None
+) -> Path:
+    """The same over any library, with a strategy or without."""
     settings = make_settings(
         target_name="fake",
         target_key=FakeTarget().key.hex(),
@@ -98,8 +105,9 @@ def make(folder: Path, n: int, chunk_size: int = CHUNK) -> Path:
         molecule_timeout_s=600.0,
         docker=DOCKER,
         ligands=dump_ligand_options(None),
+        strategy=strategy,
     )
-    create_campaign(FakeTarget(), molecules(n), folder, settings, workers=1, chunk_size=chunk_size)
+    create_campaign(FakeTarget(), library, folder, settings, workers=1, chunk_size=chunk_size)
     return folder
 
 

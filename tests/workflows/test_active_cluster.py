@@ -9,15 +9,13 @@ from typing import Any
 
 import pytest
 from active_helpers import UNREADABLE, N, open_active, picks_of, write_library
-from campaign_helpers import DOCKER, FakeTarget, fake_screen
+from campaign_helpers import DOCKER, fake_screen
 from cluster_processes import cluster_in
 from slurm_bed import wait_for
-from slurm_campaigns import log_of, site
+from slurm_campaigns import log_of, make_of, site
 
 from osong_workflows.active_campaign import ActiveCampaign
-from osong_workflows.create import create_campaign
 from osong_workflows.jobs import job_states, read_jobs
-from osong_workflows.settings import dump_ligand_options, make_settings
 from osong_workflows.strategy import make_strategy
 from osong_workflows.submit import submit
 
@@ -43,20 +41,7 @@ def alone(library: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def begun(library: Path, out: Path) -> Path:
     """A campaign of which nothing is done."""
-    settings = make_settings(
-        target_name="fake",
-        target_key=FakeTarget().key.hex(),
-        scoring="vina",
-        effort="fast",
-        n_poses=3,
-        seed=0,
-        molecule_timeout_s=600.0,
-        docker=DOCKER,
-        ligands=dump_ligand_options(None),
-        strategy=make_strategy(STRATEGY, BUDGET),
-    )
-    create_campaign(FakeTarget(), library, out, settings, workers=1)
-    return out
+    return make_of(library, out, strategy=make_strategy(STRATEGY, BUDGET))
 
 
 def is_same(folder: Path, alone: Any) -> None:
